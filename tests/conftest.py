@@ -1,0 +1,88 @@
+"""A database of its own for every session, no network but loopback, nothing of the caller's environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import network
+
+if TYPE_CHECKING:
+    from letta_ade.core.postgres import EmbeddedPostgres
+
+#: Nothing here outlives the session, so nothing needs to survive a power cut.
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "shared_buffers": "128MB",
+}
+#: What a developer may have set for real use; here it would decide what a test sees.
+CLEARED_PREFIXES = ("ADE_", "LETTA_", "PG")
+CLEARED_NAMES = ("ACCEPTABLE_ORIGINS", "GLOBAL_MAX_CONTEXT_WINDOW_LIMIT", "TOOL_SANDBOX_TIMEOUT", "REDIS_URL")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
+
+embedded_key = pytest.StashKey["EmbeddedPostgres"]()
+folder_key = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-django sets Django up after this hook, and only because the variable is here by then.
+    os.environ["DJANGO_SETTINGS_MODULE"] = "letta_ade.settings"
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all of this
+        _clear_environment()
+        folder = Path(tempfile.mkdtemp(prefix="ade-tests-"))
+        folder.chmod(0o711)  # root's PostgreSQL runs as another account, which must get in
+        config.stash[folder_key] = folder
+        os.environ["ADE_DATA_DIR"] = str(folder / "data")
+        if not os.environ.get("DATABASE_URL"):
+            from letta_ade.core import postgres
+
+            embedded = postgres.acquire(folder / "data", options=FAST)
+            config.stash[embedded_key] = embedded
+            os.environ["DATABASE_URL"] = embedded.url
+            os.environ["ADE_TEST_EMBEDDED"] = "1"
+    network.forbid()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if embedded := config.stash.get(embedded_key, None):
+        embedded.release()
+    if folder := config.stash.get(folder_key, None):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_environment() -> None:
+    from letta_ade.llm.environment import PROVIDER_VARIABLES
+
+    for name in list(os.environ):
+        if (
+            name.startswith(CLEARED_PREFIXES)
+            or name in CLEARED_NAMES
+            or name in PROVIDER_VARIABLES
+            or name.lower() in PROXIES
+        ):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """Our own server goes away whole: no time for dropping its databases, which idle threads still hold open."""
+    return "ADE_TEST_EMBEDDED" in os.environ or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture
+def reachable_tmp_path() -> Iterator[Path]:
+    """A temporary folder that other accounts may pass through; pytest's own is closed to them."""
+    folder = Path(tempfile.mkdtemp(prefix="ade-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
