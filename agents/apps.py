@@ -1,0 +1,12 @@
+"""Agents, conversations and runs as a Django app."""
+
+from django.apps import AppConfig
+
+
+class AgentsConfig(AppConfig):
+    name = "agents"
+
+    def ready(self) -> None:
+        from agents import builtin_tools
+
+        builtin_tools.register()

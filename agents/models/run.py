@@ -1,0 +1,92 @@
+"""A run: one request to an agent, from its input to its stop reason. And its lease, and its events."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from letta_ade.core.models import IdField, Owned
+
+
+class RunStatus(models.TextChoices):
+    CREATED = "created"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE_STATUSES = (RunStatus.CREATED, RunStatus.RUNNING)
+
+
+class Run(Owned):
+    id = IdField(kind="run")
+    agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="runs")
+    conversation = models.ForeignKey("agents.Conversation", on_delete=models.CASCADE, related_name="runs")
+    status = models.CharField(max_length=16, choices=RunStatus.choices, default=RunStatus.CREATED)
+    stop_reason = models.CharField(max_length=64, null=True)
+    background = models.BooleanField(default=False)
+    #: `run_type`, and `error` when it failed.
+    metadata = models.JSONField(default=dict)
+    request_config = models.JSONField(default=dict)
+    #: otids of the input messages; a repeat of the request finds the run by them.
+    otids = ArrayField(models.CharField(max_length=255), default=list)
+    completed_at = models.DateTimeField(null=True)
+    ttft_ns = models.BigIntegerField(null=True)
+    total_duration_ns = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        indexes = [
+            models.Index(fields=["workspace", "created_at", "id"], name="run_by_age"),
+            models.Index(fields=["agent", "created_at", "id"], name="run_by_agent"),
+            models.Index(
+                fields=["status"], name="run_active", condition=models.Q(status__in=["created", "running"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status not in ACTIVE_STATUSES
+
+
+class RunLease(models.Model):
+    """The right to write to a conversation. One row for each conversation that runs; it goes when the run ends.
+
+    The primary key makes a second writer impossible. `epoch` grows with each taking: a process that lost its lease cannot write.
+    """
+
+    conversation = models.OneToOneField(
+        "agents.Conversation", on_delete=models.CASCADE, related_name="lease", primary_key=True
+    )
+    run = models.OneToOneField("agents.Run", on_delete=models.CASCADE, related_name="lease")
+    #: The process that runs it (`execution.OWNER`).
+    owner = models.CharField(max_length=64)
+    epoch = models.PositiveIntegerField(default=1)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["expires_at"]
+        indexes = [models.Index(fields=["owner"], name="lease_by_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.owner}"
+
+
+class RunEvent(models.Model):
+    """An event of a run as the loop told it (agents/runtime/events.py), numbered from 1."""
+
+    run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveIntegerField()
+    type = models.CharField(max_length=32)
+    data = models.JSONField()
+
+    class Meta:
+        ordering = ["run", "seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.seq} {self.type}"

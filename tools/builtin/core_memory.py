@@ -1,0 +1,5 @@
+"""Built-in tools of this name."""
+
+
+def register() -> None:
+    """Put them into the registry."""

@@ -1,0 +1,3 @@
+from tools.models.tool import Tool, ToolType
+
+__all__ = ["Tool", "ToolType"]
