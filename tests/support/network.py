@@ -67,8 +67,8 @@ def forbid() -> None:
             raise NetworkForbidden(f"A test tried to look up {host!r}; tests speak to loopback only.")
         return look_up(host, port, *args, **kwargs)
 
-    socket.socket.connect = guarded_connect  # type: ignore[method-assign]  # the guard is the point
-    socket.socket.connect_ex = guarded_connect_ex  # type: ignore[method-assign]  # the guard is the point
-    socket.socket.bind = guarded_bind  # type: ignore[method-assign]  # the guard is the point
+    socket.socket.connect = guarded_connect  # type: ignore[assignment,method-assign]  # the guard is the point
+    socket.socket.connect_ex = guarded_connect_ex  # type: ignore[assignment,method-assign]  # the guard is the point
+    socket.socket.bind = guarded_bind  # type: ignore[assignment,method-assign]  # the guard is the point
     socket.socket.sendto = guarded_sendto  # type: ignore[assignment,method-assign]  # the guard is the point
     socket.getaddrinfo = guarded_look_up
