@@ -48,20 +48,25 @@ class _Hold:
 
     def watch(self) -> None:
         """Start the server again whenever it dies while we use it."""
+        complaint = ""
         while not self.released.is_set():
             pid = engine.postmaster_pid(self.place)
             if pid is not None and not engine.wait_for_exit(self.place, pid, WATCH_SECONDS):
                 continue
-            with _start_lock(self.place.folder):
-                if self.released.is_set():
-                    return
-                if engine.ping(self.place) == pq.Ping.OK:
-                    continue
-                logger.warning("PostgreSQL has ended by itself; starting it again.")
-                try:
-                    self.ensure_running()
-                except PostgresFailed as error:
+            if self.released.is_set():  # we stopped it; even its folder may be gone by now
+                return
+            try:
+                with _start_lock(self.place.folder):
+                    if self.released.is_set():
+                        return
+                    if engine.ping(self.place) != pq.Ping.OK:
+                        logger.warning("PostgreSQL has ended by itself; starting it again.")
+                        self.ensure_running()
+                complaint = ""
+            except PostgresFailed as error:
+                if error.message != complaint:
                     logger.error("%s", error.message)
+                complaint = error.message
             self.released.wait(WATCH_SECONDS)
 
     def leave(self) -> None:
