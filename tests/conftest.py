@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from letta_ade.core import postgres
 from letta_ade.llm.environment import PROVIDER_VARIABLES
@@ -33,7 +34,6 @@ folder_key = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # pytest-django sets Django up after this hook, and only because the variable is here by then.
     os.environ["DJANGO_SETTINGS_MODULE"] = "letta_ade.settings"
     if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits all of this
         _clear_environment()
@@ -46,6 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[embedded_key] = embedded
             os.environ["DATABASE_URL"] = embedded.url
             os.environ["ADE_TEST_EMBEDDED"] = "1"
+    # Loads them now that the environment is complete; pytest-django sets Django up only then.
+    assert settings.DATABASES
     network.forbid()
 
 
