@@ -1,12 +1,96 @@
-"""What every page shows around its content."""
+"""What every page shows around its content: the rail, the workspace, who is here."""
 
 from __future__ import annotations
 
+import importlib.metadata
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from django.conf import settings
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+
+from agents.models import Agent
+from letta_ade.accounts.auth import Caller
+from letta_ade.accounts.models import Workspace
+from memory.models import Block
+from tools.models import Tool
+
+
+def server_version() -> str:
+    """The installed version; a checkout that was never installed has none."""
+    try:
+        return importlib.metadata.version("letta-ade")
+    except importlib.metadata.PackageNotFoundError:
+        return "from source"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A link of the rail. Only sections that exist are drawn."""
+
+    name: str
+    icon: str
+    #: The URL namespace whose pages belong to it, and the page it opens.
+    namespace: str
+    page: str
+    count: int | None = None
+
+    @property
+    def url_name(self) -> str:
+        return f"{self.namespace}:{self.page}"
+
+
+class Shell:
+    """The frame of one page. Fragments never ask it for rows, so they cost no query."""
+
+    def __init__(self, request: HttpRequest, caller: Caller) -> None:
+        self.request = request
+        self.caller = caller
+
+    @property
+    def is_local(self) -> bool:
+        """Trusted local mode: nobody signed in, nobody can sign out."""
+        return self.caller.kind == "local"
+
+    @property
+    def current(self) -> str:
+        """The namespace of this page; the rail marks it."""
+        match = self.request.resolver_match
+        return match.namespace if match is not None else ""
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The workspace with the counts of the rail, in one query."""
+        own = {"workspace_id": OuterRef("id")}
+        return Workspace.objects.annotate(
+            agent_count=_count_of(Agent.objects.filter(**own).exclude(hidden=True)),
+            block_count=_count_of(Block.objects.filter(**own).exclude(hidden=True)),
+            tool_count=_count_of(Tool.objects.filter(**own)),
+        ).get(id=self.caller.workspace_id)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        row: Any = self.workspace
+        return (
+            Section(name="Agents", icon="robot", namespace="agents", page="list", count=row.agent_count),
+            Section(name="Blocks", icon="stack-2", namespace="blocks", page="list", count=row.block_count),
+            Section(name="Tools", icon="tool", namespace="tools", page="list", count=row.tool_count),
+        )
+
+
+def _count_of(rows: QuerySet[Any]) -> Coalesce:
+    counted = rows.order_by().values("workspace_id").annotate(n=Count("*")).values("n")
+    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
 
 
 def shell_context(request: HttpRequest) -> dict[str, Any]:
-    """The caller, for the rail and the top bar."""
-    return {"caller": getattr(request, "caller", None)}
+    """`caller` and `shell`; both None on the login page and for errors before a caller is known."""
+    caller: Caller | None = getattr(request, "caller", None)
+    return {
+        "caller": caller,
+        "shell": Shell(request, caller) if caller is not None else None,
+        "base_url": f"{request.scheme}://{request.get_host()}{settings.URL_PREFIX}",
+    }

@@ -1,0 +1,32 @@
+// `data-copy="text"` puts the text on the clipboard and says so; `data-copy-from="id"` copies what an element shows.
+import { notify } from "./notices.js";
+
+async function write(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Plain http on a LAN has no clipboard API.
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "vh";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (!done) throw new Error("not copied");
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy], [data-copy-from]");
+  if (!button) return;
+  event.preventDefault();
+  const source = document.getElementById(button.dataset.copyFrom ?? "");
+  const text = button.dataset.copy ?? source?.value ?? source?.textContent ?? "";
+  try {
+    await write(text.trim());
+    button.dataset.copied = "";
+    setTimeout(() => delete button.dataset.copied, 1200);
+    const region = document.getElementById("spoken");
+    if (region) region.textContent = "Copied.";
+  } catch {
+    notify("bad", "Not copied.", "The browser refused. Select the text and copy it.");
+  }
+});
