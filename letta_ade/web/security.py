@@ -1,4 +1,4 @@
-"""Middleware of the pages: the content security policy, and who calls."""
+"""Middleware of the pages: the content security policy, who calls, and errors as pages."""
 
 from __future__ import annotations
 
@@ -7,57 +7,68 @@ from collections.abc import Callable
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, resolve_url
+from django.utils.cache import patch_vary_headers
 from django.utils.http import urlencode
 
-from letta_ade.accounts.auth import Caller, Door, resolve_caller
+from letta_ade.accounts.auth import Door, resolve_caller
 from letta_ade.accounts.models import User
-from letta_ade.core.errors import Unauthenticated
+from letta_ade.core.errors import AdeError, Unauthenticated
+from letta_ade.web.errors import error_response
 
-Handler = Callable[[HttpRequest], HttpResponse]
+Handler = Callable[[HttpRequest], HttpResponseBase]
 
 #: Nothing from elsewhere, nothing inline, no eval. Websockets of this origin are covered by 'self'.
 POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
-    "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 
-class PageRequest(HttpRequest):
-    """A request of a page, after CallerMiddleware."""
-
-    caller: Caller
-
-
 class ContentSecurityPolicyMiddleware:
+    """The headers that every page has."""
+
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        # Somebody's data: not for shared caches, and a page may differ from its fragment at the same address.
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        patch_vary_headers(response, ("HX-Request",))
         return response
 
 
 class CallerMiddleware:
-    """Puts the caller on the request; who is nobody is sent to the login page."""
+    """Puts the caller on the request; who is nobody is sent to the login page. Errors of the views become pages."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path.startswith(settings.STATIC_URL):
             return self.get_response(request)
         try:
-            request.caller = resolve_caller(door_of(request), logged_in_user(request))  # type: ignore[attr-defined]
+            request.caller = resolve_caller(door_of(request), logged_in_user(request))  # type: ignore[attr-defined]  # PageRequest from here on
         except Unauthenticated:
-            login = resolve_url(settings.LOGIN_URL)
-            if request.path == login:
-                return self.get_response(request)
-            if request.headers.get("HX-Request"):
-                return HttpResponse(status=401, headers={"HX-Redirect": login})
-            return redirect(f"{login}?{urlencode({'next': request.get_full_path()})}")
+            return self._to_login(request)
+        except AdeError as error:
+            return error_response(request, error)
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Django calls this when a view raises."""
+        return error_response(request, exception) if isinstance(exception, AdeError) else None
+
+    def _to_login(self, request: HttpRequest) -> HttpResponseBase:
+        login = resolve_url(settings.LOGIN_URL)
+        if request.path == login:
+            return self.get_response(request)
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=401, headers={"HX-Redirect": login})
+        return redirect(f"{login}?{urlencode({'next': request.get_full_path()})}")
 
 
 def door_of(request: HttpRequest) -> Door:
