@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from letta_ade.accounts.auth import Caller
+from memory.models import Archive, Block
+from memory.services.blocks import BlockEdit, Origin
+from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +34,22 @@ class ToolContext:
     embedding: str | None = None
     #: IANA name; times that a model reads and writes are in it.
     timezone: str = "UTC"
+    #: The tool row's; a longer return is cut.
+    return_char_limit: int = DEFAULT_RETURN_CHAR_LIMIT
+    #: The agent's first archive, made and attached when there is none. Called in `run` only.
+    ensure_archive: Callable[[], Archive]
+    #: Attach a block that a tool has made. None: this agent gets no new blocks from its tools.
+    attach_block: Callable[[Block], None] | None = None
+    #: What the call did to blocks. `run` adds to it, the runtime tells of it.
+    changes: list[BlockEdit] = field(default_factory=list)
+
+    @property
+    def origin(self) -> Origin:
+        """What a block version remembers of this call."""
+        return Origin(
+            run_id=self.run_id,
+            step_id=self.step_id,
+            message_id=self.message_id,
+            tool_call_id=self.tool_call_id,
+            tool_name=self.tool_name,
+        )

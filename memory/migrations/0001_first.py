@@ -5,177 +5,260 @@ import django.contrib.postgres.indexes
 import django.contrib.postgres.search
 import django.db.models.deletion
 import django.db.models.functions.text
-import letta_ade.core.models
 import pgvector.django.halfvec
 from django.db import migrations, models
 from pgvector.django import VectorExtension
 
+import letta_ade.core.models
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_first'),
+        ("accounts", "0001_first"),
     ]
 
     operations = [
         VectorExtension(),
         migrations.CreateModel(
-            name='Passage',
+            name="Passage",
             fields=[
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('last_updated_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('id', letta_ade.core.models.IdField(editable=False, kind='passage', max_length=64, primary_key=True, serialize=False)),
-                ('text', models.TextField()),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, size=None)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('dated_at', models.DateTimeField()),
-                ('agent_id', models.CharField(max_length=64, null=True)),
-                ('run_id', models.CharField(max_length=64, null=True)),
-                ('message_id', models.CharField(max_length=64, null=True)),
-                ('search', models.GeneratedField(db_persist=True, expression=django.contrib.postgres.search.SearchVector(django.db.models.functions.text.Substr('text', 1, 200000), config='english'), output_field=django.contrib.postgres.search.SearchVectorField())),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                ("last_updated_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                (
+                    "id",
+                    letta_ade.core.models.IdField(
+                        editable=False, kind="passage", max_length=64, primary_key=True, serialize=False
+                    ),
+                ),
+                ("text", models.TextField()),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=255), blank=True, default=list, size=None
+                    ),
+                ),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("dated_at", models.DateTimeField()),
+                ("agent_id", models.CharField(max_length=64, null=True)),
+                ("run_id", models.CharField(max_length=64, null=True)),
+                ("message_id", models.CharField(max_length=64, null=True)),
+                (
+                    "search",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.contrib.postgres.search.SearchVector(
+                            django.db.models.functions.text.Substr("text", 1, 200000), config="english"
+                        ),
+                        output_field=django.contrib.postgres.search.SearchVectorField(),
+                    ),
+                ),
             ],
             options={
-                'ordering': ['dated_at', 'id'],
+                "ordering": ["dated_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Archive',
+            name="Archive",
             fields=[
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('last_updated_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('id', letta_ade.core.models.IdField(editable=False, kind='archive', max_length=64, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=255)),
-                ('description', models.TextField(blank=True, null=True)),
-                ('embedding', models.CharField(blank=True, max_length=255, null=True)),
-                ('embedding_dim', models.PositiveIntegerField(null=True)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.workspace')),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                ("last_updated_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                (
+                    "id",
+                    letta_ade.core.models.IdField(
+                        editable=False, kind="archive", max_length=64, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("description", models.TextField(blank=True, null=True)),
+                ("embedding", models.CharField(blank=True, max_length=255, null=True)),
+                ("embedding_dim", models.PositiveIntegerField(null=True)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.workspace"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['created_at', 'id'],
+                "ordering": ["created_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Block',
+            name="Block",
             fields=[
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('last_updated_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('id', letta_ade.core.models.IdField(editable=False, kind='block', max_length=64, primary_key=True, serialize=False)),
-                ('label', models.CharField(max_length=255)),
-                ('value', models.TextField(blank=True)),
-                ('limit', models.PositiveIntegerField(default=100000)),
-                ('description', models.TextField(blank=True, null=True)),
-                ('read_only', models.BooleanField(default=False)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, size=None)),
-                ('hidden', models.BooleanField(null=True)),
-                ('is_template', models.BooleanField(default=False)),
-                ('template_name', models.CharField(blank=True, max_length=255, null=True)),
-                ('preserve_on_migration', models.BooleanField(default=False, null=True)),
-                ('project_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('version', models.PositiveIntegerField(default=0)),
-                ('head_hash', models.CharField(blank=True, max_length=64)),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.workspace')),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                ("last_updated_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                (
+                    "id",
+                    letta_ade.core.models.IdField(
+                        editable=False, kind="block", max_length=64, primary_key=True, serialize=False
+                    ),
+                ),
+                ("label", models.CharField(max_length=255)),
+                ("value", models.TextField(blank=True)),
+                ("limit", models.PositiveIntegerField(default=100000)),
+                ("description", models.TextField(blank=True, null=True)),
+                ("read_only", models.BooleanField(default=False)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=255), blank=True, default=list, size=None
+                    ),
+                ),
+                ("hidden", models.BooleanField(null=True)),
+                ("is_template", models.BooleanField(default=False)),
+                ("template_name", models.CharField(blank=True, max_length=255, null=True)),
+                ("preserve_on_migration", models.BooleanField(default=False, null=True)),
+                ("project_id", models.CharField(blank=True, max_length=64, null=True)),
+                ("version", models.PositiveIntegerField(default=0)),
+                ("head_hash", models.CharField(blank=True, max_length=64)),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.workspace"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['created_at', 'id'],
+                "ordering": ["created_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='BlockVersion',
+            name="BlockVersion",
             fields=[
-                ('id', letta_ade.core.models.IdField(editable=False, kind='block_version', max_length=64, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField()),
-                ('label', models.CharField(max_length=255)),
-                ('value', models.TextField(blank=True)),
-                ('description', models.TextField(null=True)),
-                ('limit', models.PositiveIntegerField()),
-                ('read_only', models.BooleanField()),
-                ('actor_kind', models.CharField(choices=[('local', 'Local'), ('user', 'User'), ('api_key', 'Api Key'), ('agent', 'Agent'), ('system', 'System')], max_length=16)),
-                ('actor_id', models.CharField(max_length=64)),
-                ('actor_name', models.CharField(max_length=255)),
-                ('run_id', models.CharField(max_length=64, null=True)),
-                ('step_id', models.CharField(max_length=64, null=True)),
-                ('message_id', models.CharField(max_length=64, null=True)),
-                ('tool_call_id', models.CharField(max_length=255, null=True)),
-                ('tool_name', models.CharField(max_length=255, null=True)),
-                ('base_version', models.PositiveIntegerField(null=True)),
-                ('prev_hash', models.CharField(blank=True, max_length=64)),
-                ('hash', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('block', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='memory.block')),
+                (
+                    "id",
+                    letta_ade.core.models.IdField(
+                        editable=False, kind="block_version", max_length=64, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("label", models.CharField(max_length=255)),
+                ("value", models.TextField(blank=True)),
+                ("description", models.TextField(null=True)),
+                ("limit", models.PositiveIntegerField()),
+                ("read_only", models.BooleanField()),
+                (
+                    "actor_kind",
+                    models.CharField(
+                        choices=[
+                            ("local", "Local"),
+                            ("user", "User"),
+                            ("api_key", "Api Key"),
+                            ("agent", "Agent"),
+                            ("system", "System"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("actor_id", models.CharField(max_length=64)),
+                ("actor_name", models.CharField(max_length=255)),
+                ("run_id", models.CharField(max_length=64, null=True)),
+                ("step_id", models.CharField(max_length=64, null=True)),
+                ("message_id", models.CharField(max_length=64, null=True)),
+                ("tool_call_id", models.CharField(max_length=255, null=True)),
+                ("tool_name", models.CharField(max_length=255, null=True)),
+                ("base_version", models.PositiveIntegerField(null=True)),
+                ("prev_hash", models.CharField(blank=True, max_length=64)),
+                ("hash", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "block",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="versions",
+                        to="memory.block",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['block', 'number'],
+                "ordering": ["block", "number"],
             },
         ),
         migrations.CreateModel(
-            name='PassageVector',
+            name="PassageVector",
             fields=[
-                ('passage', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='vector', serialize=False, to='memory.passage')),
-                ('embedding', pgvector.django.halfvec.HalfVectorField()),
+                (
+                    "passage",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="vector",
+                        serialize=False,
+                        to="memory.passage",
+                    ),
+                ),
+                ("embedding", pgvector.django.halfvec.HalfVectorField()),
             ],
             options={
-                'ordering': ['passage'],
+                "ordering": ["passage"],
             },
         ),
         migrations.AddField(
-            model_name='passage',
-            name='archive',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='passages', to='memory.archive'),
+            model_name="passage",
+            name="archive",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="passages", to="memory.archive"
+            ),
         ),
         migrations.AddField(
-            model_name='passage',
-            name='workspace',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.workspace'),
+            model_name="passage",
+            name="workspace",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.workspace"
+            ),
         ),
         migrations.AddIndex(
-            model_name='archive',
-            index=models.Index(fields=['workspace', 'created_at', 'id'], name='archive_by_age'),
+            model_name="archive",
+            index=models.Index(fields=["workspace", "created_at", "id"], name="archive_by_age"),
         ),
         migrations.AddIndex(
-            model_name='block',
-            index=models.Index(fields=['workspace', 'created_at', 'id'], name='block_by_age'),
+            model_name="block",
+            index=models.Index(fields=["workspace", "created_at", "id"], name="block_by_age"),
         ),
         migrations.AddIndex(
-            model_name='block',
-            index=models.Index(fields=['workspace', 'label'], name='block_by_label'),
+            model_name="block",
+            index=models.Index(fields=["workspace", "label"], name="block_by_label"),
         ),
         migrations.AddIndex(
-            model_name='block',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['tags'], name='block_by_tag'),
+            model_name="block",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["tags"], name="block_by_tag"),
         ),
         migrations.AddIndex(
-            model_name='blockversion',
-            index=models.Index(fields=['run_id'], name='block_version_by_run'),
+            model_name="blockversion",
+            index=models.Index(fields=["run_id"], name="block_version_by_run"),
         ),
         migrations.AddConstraint(
-            model_name='blockversion',
-            constraint=models.UniqueConstraint(fields=('block', 'number'), name='block_version_number'),
+            model_name="blockversion",
+            constraint=models.UniqueConstraint(fields=("block", "number"), name="block_version_number"),
         ),
         migrations.AddField(
-            model_name='passagevector',
-            name='archive',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='memory.archive'),
+            model_name="passagevector",
+            name="archive",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="memory.archive"
+            ),
         ),
         migrations.AddIndex(
-            model_name='passage',
-            index=models.Index(fields=['archive', 'dated_at', 'id'], name='passage_by_age'),
+            model_name="passage",
+            index=models.Index(fields=["archive", "dated_at", "id"], name="passage_by_age"),
         ),
         migrations.AddIndex(
-            model_name='passage',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['search'], name='passage_by_word'),
+            model_name="passage",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["search"], name="passage_by_word"),
         ),
         migrations.AddIndex(
-            model_name='passage',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['tags'], name='passage_by_tag'),
+            model_name="passage",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["tags"], name="passage_by_tag"),
         ),
     ]

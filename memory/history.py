@@ -1,0 +1,68 @@
+"""The chain of a block's versions: each hash covers the version and the hash before it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+
+#: Beyond this many pairs of lines an exact comparison takes longer than a write may.
+_MOST_PAIRS = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionFacts:
+    """What a version's hash covers: what was written, by whom, when and from where."""
+
+    block_id: str
+    number: int
+    label: str
+    value: str
+    description: str | None
+    limit: int
+    read_only: bool
+    actor_kind: str
+    actor_id: str
+    actor_name: str
+    run_id: str | None
+    step_id: str | None
+    message_id: str | None
+    tool_call_id: str | None
+    tool_name: str | None
+    base_version: int | None
+    created_at: datetime
+
+
+def chain_hash(prev_hash: str, facts: VersionFacts) -> str:
+    """SHA-256 (hex) of a version that follows the one with `prev_hash` (empty for the first)."""
+    values = [getattr(facts, each.name) for each in fields(facts) if each.name != "created_at"]
+    moment = facts.created_at.astimezone(UTC).isoformat(timespec="microseconds")
+    text = json.dumps([prev_hash, *values, moment], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineCount:
+    """Lines that an edit added and removed; a changed line counts in both."""
+
+    added: int
+    removed: int
+
+
+def count_changed_lines(old: str, new: str) -> LineCount:
+    """How many lines differ. Exact for edits of a usual size; of a huge rewrite, all between its first and last change."""
+    before, after = old.split("\n") if old else [], new.split("\n") if new else []
+    shorter = min(len(before), len(after))
+    start = 0
+    while start < shorter and before[start] == after[start]:
+        start += 1
+    end = 0
+    while end < shorter - start and before[-1 - end] == after[-1 - end]:
+        end += 1
+    before, after = before[start : len(before) - end], after[start : len(after) - end]
+    kept = 0
+    if before and after and len(before) * len(after) <= _MOST_PAIRS:
+        kept = sum(block.size for block in SequenceMatcher(None, before, after, False).get_matching_blocks())
+    return LineCount(added=len(after) - kept, removed=len(before) - kept)
