@@ -32,6 +32,10 @@ class ProviderConfig:
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
+    def is_openai(self) -> bool:
+        return self.profile.name == "openai"
+
+    @property
     def is_official_host(self) -> bool:
         default = self.profile.default_base_url
         return default is not None and urlsplit(default).hostname == urlsplit(self.base_url).hostname

@@ -53,7 +53,12 @@ class ProviderProfile:
     @property
     def variables(self) -> tuple[str, ...]:
         """Every name of the environment that this provider reads."""
-        names = [self.key_variable, self.optional_key_variable, self.handle_variable, *self.base_url_variables]
+        names = [
+            self.key_variable,
+            self.optional_key_variable,
+            self.handle_variable,
+            *self.base_url_variables,
+        ]
         names += [variable for _, variable in self.header_variables]
         return tuple(name for name in names if name)
 
@@ -81,7 +86,13 @@ PROVIDERS: tuple[ProviderProfile, ...] = (
         key_variable="ANTHROPIC_API_KEY",
         base_url_variables=("ANTHROPIC_BASE_URL",),
         default_base_url="https://api.anthropic.com",
-        preferred=("claude-sonnet-5-5", "claude-sonnet-5", "claude-sonnet-4-6", "claude-sonnet-4-5", "claude-haiku-4-5"),
+        preferred=(
+            "claude-sonnet-5-5",
+            "claude-sonnet-5",
+            "claude-sonnet-4-6",
+            "claude-sonnet-4-5",
+            "claude-haiku-4-5",
+        ),
     ),
     ProviderProfile(
         name="ollama",
@@ -176,7 +187,9 @@ PROVIDERS: tuple[ProviderProfile, ...] = (
         names_no_tool=True,
         listing_query=(("supported_parameters", "tools"),),
     ),
-    ProviderProfile(name="demo", display_name="Built-in demonstration", provider_type="demo", protocol="demo"),
+    ProviderProfile(
+        name="demo", display_name="Built-in demonstration", provider_type="demo", protocol="demo"
+    ),
 )
 
 Thinking = Literal["none", "budget", "adaptive"]
@@ -236,16 +249,16 @@ def _gpt(
     )
 
 
-def _claude(prefix: str, max_output: int, thinking: Thinking, *, window: int = 200_000) -> ModelProfile:
+def _claude(prefix: str, max_output: int, thinking: Thinking, *, json_schema: bool = False) -> ModelProfile:
     return ModelProfile(
         prefix=prefix,
-        window=window,
+        window=200_000,
         max_output=max_output,
         thinking=thinking,
         # Sampling fields are gone with API version 2026-10-21, and from the models after 4.6 with any version.
         only_default_temperature=thinking == "adaptive",
         images=True,
-        json_schema=thinking != "none",
+        json_schema=json_schema or thinking == "adaptive",
     )
 
 
@@ -286,6 +299,11 @@ MODELS: tuple[ModelProfile, ...] = (
     _claude("claude-sonnet-4-", 16_384, "budget"),
     _claude("claude-opus-4-", 16_384, "budget"),
     _claude("claude-haiku-4-", 16_384, "budget"),
+    _claude("claude-sonnet-4-5", 16_384, "budget", json_schema=True),
+    _claude("claude-sonnet-4-6", 16_384, "budget", json_schema=True),
+    _claude("claude-opus-4-5", 16_384, "budget", json_schema=True),
+    _claude("claude-opus-4-6", 16_384, "budget", json_schema=True),
+    _claude("claude-haiku-4-5", 16_384, "budget", json_schema=True),
     _claude("claude-opus-4-7", 21_000, "adaptive"),
     _claude("claude-opus-4-8", 21_000, "adaptive"),
     _open("gpt-oss", 131_072, efforts=_LOW_TO_HIGH),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from letta_ade.llm.messages import (
@@ -37,7 +37,9 @@ def estimate_text(text: str, *, factor: float = 1.0) -> int:
 
 def estimate_json(value: Any, *, factor: float = 1.0) -> int:
     """Tokens of a value sent as JSON."""
-    return _tokens(json.dumps(value, ensure_ascii=False, separators=(",", ":")), _JSON_BYTES_PER_TOKEN, factor)
+    return _tokens(
+        json.dumps(value, ensure_ascii=False, separators=(",", ":")), _JSON_BYTES_PER_TOKEN, factor
+    )
 
 
 def estimate_messages(messages: Iterable[ChatMessage], *, factor: float = 1.0) -> int:
@@ -48,8 +50,18 @@ def estimate_messages(messages: Iterable[ChatMessage], *, factor: float = 1.0) -
 def estimate_tools(tools: Sequence[ToolSpec], *, factor: float = 1.0) -> int:
     """Tokens of the tool schemas of a request."""
     return sum(
-        estimate_json({"name": tool.name, "description": tool.description, "parameters": tool.parameters}, factor=factor)
+        estimate_json(
+            {"name": tool.name, "description": tool.description, "parameters": tool.parameters}, factor=factor
+        )
         for tool in tools
+    )
+
+
+def estimate_payload(payload: Mapping[str, Any]) -> int:
+    """Tokens of a request as it is sent: its messages are mostly text, its tools are JSON."""
+    texts = {key: payload[key] for key in ("system", "messages") if key in payload}
+    return estimate_json(texts) * _JSON_BYTES_PER_TOKEN // _TEXT_BYTES_PER_TOKEN + estimate_json(
+        payload.get("tools") or []
     )
 
 

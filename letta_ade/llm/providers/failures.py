@@ -1,0 +1,176 @@
+"""A failed call, whatever SDK reports it, as one of our model errors with the provider's own text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from letta_ade.llm.environment import ProviderConfig, missing_variable
+from letta_ade.llm.errors import (
+    ContextOverflow,
+    InvalidReply,
+    ModelAuthentication,
+    ModelBadRequest,
+    ModelConnection,
+    ModelCredits,
+    ModelError,
+    ModelOverloaded,
+    ModelRateLimited,
+    ModelTimeout,
+)
+from letta_ade.llm.profiles import ProviderProfile
+
+_DETAIL_CHARACTERS = 2000
+
+#: Every provider words a too long request in its own way; none of these phrases occurs in another refusal.
+_OVERFLOW_PHRASES = (
+    "context length",
+    "context_length",
+    "context window",
+    "context size",
+    "maximum context",
+    "max_model_len",
+    "prompt is too long",
+    "prompt too long",
+    "input is too long",
+    "input tokens exceed",
+    "too many input tokens",
+    "exceeds the available context",
+    "reduce the length of the messages",
+    "exceed the model's maximum",
+)
+_CREDIT_PHRASES = ("insufficient_quota", "credit balance", "insufficient balance", "insufficient credits")
+
+#: Errors that arrive inside a stream have a name instead of a status.
+_STATUS_OF_NAME = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+    "service_unavailable_error": 503,
+}
+
+
+def missing_key(profile: ProviderProfile) -> ModelAuthentication:
+    """The provider is not switched on in this server's environment."""
+    variable = missing_variable(profile)
+    return ModelAuthentication(
+        f"{profile.display_name} is not set up on this server: set {variable} and start it again."
+    )
+
+
+def from_sdk(error: Exception, config: ProviderConfig, *, timeout_seconds: float) -> ModelError:
+    """What an exception of either SDK, or of the connection below it, means; it is not raised here."""
+    name = config.profile.display_name
+    status = getattr(error, "status_code", None)
+    kind = type(error).__name__
+    if isinstance(status, int):
+        body = getattr(error, "body", None)
+        if status < 400:
+            # Anthropic's SDK reports an error event of a stream as an error with the stream's own status, 200.
+            status = status_in(body)
+        return from_status(config, status, body or str(error), getattr(error, "request_id", None))
+    cause = type(error.__cause__ or error).__name__
+    if "Timeout" in kind and not cause.startswith("Connect"):
+        return ModelTimeout(f"{name} sent nothing for {timeout_seconds:g} seconds.", detail=_cause(error))
+    if isinstance(error, ValueError):
+        return not_understood(config, _cause(error))
+    body = getattr(error, "body", None)
+    if body is not None:
+        return from_status(config, status_in(body), body, getattr(error, "request_id", None))
+    if cause.startswith("Connect"):
+        return ModelConnection(f"{name} cannot be reached at {config.base_url}.", detail=_cause(error))
+    return ModelConnection(f"The connection to {name} broke.", detail=_cause(error))
+
+
+def from_status(
+    config: ProviderConfig, status: int, body: object, request_id: str | None = None
+) -> ModelError:
+    """What an answer with this HTTP status means."""
+    text = provider_text(body)
+    kind, sentence = _meaning(
+        status, text, json.dumps(body, default=str) if isinstance(body, Mapping) else text
+    )
+    return kind(
+        sentence.format(name=config.profile.display_name, status=status), detail=text, request_id=request_id
+    )
+
+
+def not_understood(config: ProviderConfig, sent: str, request_id: str | None = None) -> InvalidReply:
+    """The provider sent something else than its protocol."""
+    sentence = f"{config.profile.display_name} sent something that is not its protocol."
+    return InvalidReply(sentence, detail=sent[:_DETAIL_CHARACTERS], request_id=request_id)
+
+
+def cut_off(config: ProviderConfig, request_id: str | None) -> ModelConnection:
+    """The stream ended before the reply did."""
+    return ModelConnection(
+        f"{config.profile.display_name} stopped before its reply ended.", request_id=request_id
+    )
+
+
+def provider_text(body: object) -> str:
+    """The provider's own sentence in an error body of any of the usual shapes."""
+    if isinstance(body, Mapping):
+        for key in ("error", "message", "detail"):
+            if body.get(key):
+                return provider_text(body[key])
+        return json.dumps(body, default=str)[:_DETAIL_CHARACTERS]
+    return str(body)[:_DETAIL_CHARACTERS]
+
+
+def _meaning(status: int, text: str, everything: str) -> tuple[type[ModelError], str]:
+    lowered = f"{everything} {text}".lower()
+    is_overflow = any(phrase in lowered for phrase in _OVERFLOW_PHRASES)
+    is_about_credits = any(phrase in lowered for phrase in _CREDIT_PHRASES)
+    if status == 402 or (is_about_credits and status in (400, 403, 429)):
+        return ModelCredits, "{name} wants its account topped up ({status})."
+    if status in (400, 413, 422) and is_overflow:
+        return (
+            ContextOverflow,
+            "The conversation is longer than the model's context window ({name}, {status}).",
+        )
+    if status in (401, 403):
+        return ModelAuthentication, "{name} refused the key of this server ({status})."
+    if status == 404:
+        return ModelBadRequest, "{name} does not know this model or address ({status})."
+    if status == 429:
+        return ModelRateLimited, "{name} limits how often it may be asked ({status})."
+    if status in (408, 504):
+        return ModelTimeout, "{name} took too long ({status})."
+    if status >= 500:
+        return ModelOverloaded, "{name} is overloaded or out of order ({status})."
+    return ModelBadRequest, "{name} refused the request ({status})."
+
+
+def status_in(body: Any) -> int:
+    """The status that an error inside a stream stands for; 500 when it does not say."""
+    error = body.get("error", body) if isinstance(body, Mapping) else {}
+    if not isinstance(error, Mapping):
+        return 500
+    for key in ("code", "status", "type"):
+        value = error.get(key)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+        if isinstance(value, str):
+            if value.isdigit() and 400 <= int(value) < 600:
+                return int(value)
+            if value in _STATUS_OF_NAME:
+                return _STATUS_OF_NAME[value]
+    return 500
+
+
+def _cause(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return (str(cause) or type(cause).__name__)[:_DETAIL_CHARACTERS]
