@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
+from letta_ade.core.data_folder import default_data_dir, make_data_dir
 from letta_ade.llm.environment import PROVIDER_VARIABLES
 
 django_stubs_ext.monkeypatch()
@@ -54,22 +54,13 @@ def env_list(name: str) -> list[str]:
     return [part.strip() for part in env(name).split(",") if part.strip()]
 
 
-def default_data_dir() -> Path:
-    """The platform's folder for a program's data."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "letta-ade"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "letta-ade"
-    return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local" / "share"))) / "letta-ade"
-
-
 def read_or_make_secret_key(data_dir: Path) -> str:
     """The key for sessions and for secrets at rest: made at the first start, kept in a 0600 file."""
     path = data_dir / "secret.key"
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_data_dir(data_dir)
         key = secrets.token_urlsafe(48)
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -112,6 +103,9 @@ SECRET_KEY = env("ADE_SECRET_KEY") or read_or_make_secret_key(DATA_DIR)
 # Where the server listens. The launcher sets both; they decide whether trusted local mode may be on (accounts/auth.py).
 HOST = env("ADE_HOST", "127.0.0.1")
 PORT = env_int("ADE_PORT", 8283, most=65535)
+SERVER = env("ADE_SERVER", "uvicorn")
+WORKERS = env_int("ADE_WORKERS", 1, least=1, most=64)
+REDIS_URL = env("REDIS_URL")
 #: Names under which the server may be called besides loopback. A name here switches trusted local mode off.
 EXTRA_HOSTS = env_list("ADE_ALLOWED_HOSTS")
 #: Other origins whose pages may call the API (CORS); none by default.
@@ -180,7 +174,9 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database_from_url(env("DATABASE_URL") or "postgresql:///ade")}
+#: Empty means the embedded server, which the launcher starts and then names here.
+DATABASE_URL = env("DATABASE_URL")
+DATABASES = {"default": database_from_url(DATABASE_URL or "postgresql:///ade")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 #: Threads that may use the database at once, each with a connection of its own.
 DATABASE_THREADS = env_int("ADE_DATABASE_THREADS", 16, least=2, most=150)
@@ -203,7 +199,9 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}}
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
+}
 
 STATIC_URL = f"{URL_PREFIX}/static/"
 STATICFILES_DIRS = [ASSETS_DIR / "static"]
@@ -235,6 +233,9 @@ LLM_RETRIES = env_int("ADE_LLM_RETRIES", 2, most=10)
 LLM_RETRY_PAUSE_SECONDS = 0.5
 #: Pause between the words of demo/assistant.
 DEMO_WORD_PAUSE_SECONDS = env_int("ADE_DEMO_WORD_PAUSE_MS", 25, most=1000) / 1000
+
+#: Work on jobs inside the serving process. Tests and further web processes do not.
+RUN_JOB_WORKER = env_flag("ADE_JOB_WORKER", True)
 
 # Runs
 DEFAULT_MAX_STEPS = 50

@@ -5,8 +5,9 @@ import django.contrib.postgres.indexes
 import django.contrib.postgres.search
 import django.db.models.deletion
 import django.db.models.functions.text
-import letta_ade.core.models
 from django.db import migrations, models
+
+import letta_ade.core.models
 
 
 class Migration(migrations.Migration):

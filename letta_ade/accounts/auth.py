@@ -30,7 +30,14 @@ ACTIONS_OF_ROLE: Mapping[str, frozenset[Action]] = {
     Role.VIEWER: frozenset({"read"}),
 }
 
-_FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "via")
+_FORWARDING_HEADERS = (
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "forwarded",
+    "via",
+)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -140,12 +147,19 @@ def check_origin(door: Door) -> None:
     if settings.EXTRA_HOSTS and not (is_loopback(name) or name in settings.EXTRA_HOSTS or _is_address(name)):
         raise Forbidden(f"This server does not answer as {name!r}; ADE_ALLOWED_HOSTS lists its names.")
     origin = door.headers.get("origin")
-    if origin and origin != "null":
-        if urlsplit(origin).netloc != door.host and origin not in settings.ACCEPTABLE_ORIGINS:
-            raise Forbidden(f"Pages of {origin} may not call this server; ACCEPTABLE_ORIGINS lists those that may.")
-    elif origin == "null" or door.headers.get("sec-fetch-site") == "cross-site":
-        if door.method not in _SAFE_METHODS:
-            raise Forbidden("A page of another site may not change anything here.")
+    is_elsewhere = bool(origin) and origin != "null" and urlsplit(origin or "").netloc != door.host
+    if is_elsewhere and not origin_is_listed(origin):
+        raise Forbidden(
+            f"Pages of {origin} may not call this server; ACCEPTABLE_ORIGINS lists those that may."
+        )
+    is_foreign_page = origin == "null" or door.headers.get("sec-fetch-site") == "cross-site"
+    if is_foreign_page and not origin_is_listed(origin) and door.method not in _SAFE_METHODS:
+        raise Forbidden("A page of another site may not change anything here.")
+
+
+def origin_is_listed(origin: str | None) -> bool:
+    """Whether ACCEPTABLE_ORIGINS lets pages of this origin in."""
+    return origin in settings.ACCEPTABLE_ORIGINS
 
 
 def host_name(host: str) -> str:

@@ -29,6 +29,13 @@ def nudge(group: str, kind: str, **data: Any) -> None:
     transaction.on_commit(lambda: _send(group, {"type": "nudge", "kind": kind, **data}))
 
 
+async def send_nudge(group: str, kind: str, **data: Any) -> None:
+    """Tell a group now; for code on the serving loop."""
+    layer = get_channel_layer()
+    if layer is not None:
+        await layer.group_send(group, {"type": "nudge", "kind": kind, **data})
+
+
 def _send(group: str, message: dict[str, Any]) -> None:
     loop = threads.serving_loop()
     layer = get_channel_layer()

@@ -45,7 +45,9 @@ async def run(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     loop = asyncio.get_running_loop()
     _serving_loop = loop
     context = contextvars.copy_context()
-    return await loop.run_in_executor(pool(), lambda: context.run(_with_fresh_connection, fn, *args, **kwargs))
+    return await loop.run_in_executor(
+        pool(), lambda: context.run(_with_fresh_connection, fn, *args, **kwargs)
+    )
 
 
 def _with_fresh_connection(fn: Callable[..., R], *args: Any, **kwargs: Any) -> R:

@@ -22,7 +22,9 @@ class Member(Timed):
 
     class Meta:
         ordering = ["created_at", "id"]
-        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="member_once_in_a_workspace")]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "user"], name="member_once_in_a_workspace")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.role}"

@@ -1,0 +1,77 @@
+"""Reading the arguments of a call as a model wrote them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+#: Keys that the legacy loop adds to a schema, and that models go on sending.
+_LOOP_KEYS = ("request_heartbeat", "thinking", "inner_thoughts")
+
+
+class BadArguments(Exception):
+    """The text is not a JSON object; the message says what is wrong with it."""
+
+
+def parse_arguments(text: str, *, known: frozenset[str]) -> dict[str, Any]:
+    """The arguments as an object. Raises BadArguments.
+
+    Tolerates an empty text, JSON inside a JSON string, and two objects glued together (the first one counts): models do all
+    three (spec/agent-loop.md §4). Keys of the legacy loop are dropped unless the tool has a parameter of that name.
+    """
+    value = _first_json(text.strip() or "{}")
+    if isinstance(value, str):
+        value = _first_json(value.strip() or "{}")
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise BadArguments(f"The arguments must be a JSON object, not {type(value).__name__}: {text[:200]!r}")
+    return {key: item for key, item in value.items() if key in known or key not in _LOOP_KEYS}
+
+
+def _first_json(text: str) -> Any:
+    try:
+        value, end = json.JSONDecoder(strict=False).raw_decode(text)
+    except ValueError as error:
+        raise BadArguments(f"The arguments are not valid JSON ({error}): {text[:200]!r}") from None
+    rest = text[end:].strip()
+    if rest and not (isinstance(value, dict) and rest.startswith("{")):
+        raise BadArguments(f"The arguments are not valid JSON (text after the object): {rest[:200]!r}")
+    return value
+
+
+def check_prefilled(args: dict[str, Any], parameters: dict[str, Any]) -> str | None:
+    """Why the values that a tool rule sets do not fit the tool, or None when they do."""
+    properties: dict[str, Any] = parameters.get("properties") or {}
+    for name, value in args.items():
+        schema = properties.get(name)
+        if schema is None:
+            return f"the rule sets {name!r}, which is not a parameter of the tool"
+        expected = schema.get("type")
+        if isinstance(expected, str) and not _fits(value, expected):
+            return f"the rule sets {name!r} to {value!r}, which is not of type {expected}"
+        if "enum" in schema and value not in schema["enum"]:
+            return f"the rule sets {name!r} to {value!r}, which is not one of {schema['enum']}"
+        if "const" in schema and value != schema["const"]:
+            return f"the rule sets {name!r} to {value!r}, which must be {schema['const']!r}"
+    return None
+
+
+def _fits(value: Any, expected: str) -> bool:
+    match expected:
+        case "string":
+            return isinstance(value, str)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "number":
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+        case "boolean":
+            return isinstance(value, bool)
+        case "array":
+            return isinstance(value, list)
+        case "object":
+            return isinstance(value, dict)
+        case "null":
+            return value is None
+        case _:
+            return True

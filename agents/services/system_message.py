@@ -1,0 +1,138 @@
+"""The compiled system message of a conversation: written, and written anew when what it tells has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import F, Func
+from django.utils import timezone
+
+from agents.models import Agent, ContextEntry, Conversation, Message
+from agents.models.agent import AgentType
+from agents.runtime.system_prompt import PromptSource, compile_system_prompt
+from agents.runtime.tool_rules import Rule
+from agents.services.context import text_content
+from memory.models import Block, Passage
+from memory.rendering import BlockView
+
+_NUMBERED_TYPES = {AgentType.SLEEPTIME, AgentType.MEMGPT_V2, AgentType.LETTA_V1}
+_BLOCKLESS_TYPES = {AgentType.REACT, AgentType.WORKFLOW}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMemory:
+    """The rows of an agent that its system message is compiled from."""
+
+    blocks: tuple[Block, ...]
+    archive_ids: tuple[str, ...]
+    archival_count: int
+    archive_tags: tuple[str, ...]
+
+
+def load_memory(agent: Agent) -> AgentMemory:
+    """The agent's blocks in order of attachment, and the facts about its archives. Two queries, four with archives."""
+    blocks = tuple(Block.objects.filter(agent_links__agent=agent).order_by("agent_links__position"))
+    archive_ids = tuple(agent.archive_links.order_by("position", "id").values_list("archive_id", flat=True))
+    count, tags = 0, ()
+    if archive_ids:
+        passages = Passage.objects.filter(archive_id__in=archive_ids)
+        count = passages.count()
+        first = Passage.objects.filter(archive_id=archive_ids[0])
+        tags = tuple(
+            sorted(
+                first.annotate(tag=Func(F("tags"), function="unnest"))
+                .values_list("tag", flat=True)
+                .distinct()
+            )
+        )
+    return AgentMemory(blocks=blocks, archive_ids=archive_ids, archival_count=count, archive_tags=tags)
+
+
+def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:
+    """What the system message of this conversation is compiled from now."""
+    provider = agent.model.split("/", 1)[0]
+    return PromptSource(
+        system=agent.system,
+        agent_id=agent.id,
+        conversation_id=conversation.wire_id,
+        timezone=agent.timezone,
+        blocks=tuple(
+            BlockView(
+                label=block.label,
+                value=block.value,
+                description=block.description,
+                limit=block.limit,
+                read_only=block.read_only,
+            )
+            for block in memory.blocks
+        ),
+        rules=tuple(Rule.from_data(rule) for rule in agent.tool_rules),
+        has_line_numbers=provider == "anthropic" and agent.agent_type in _NUMBERED_TYPES,
+        has_blocks=agent.agent_type not in _BLOCKLESS_TYPES,
+        archival_count=memory.archival_count,
+        archive_tags=memory.archive_tags,
+    )
+
+
+def write_system_message(
+    *, agent: Agent, conversation: Conversation, memory: AgentMemory | None = None
+) -> tuple[Message, bool]:
+    """The system message, compiled now if it is missing or out of date, and whether it was written.
+
+    The row keeps its id. Called inside a transaction by whoever holds the conversation.
+    """
+    memory = memory or load_memory(agent)
+    source = prompt_source(agent, conversation, memory)
+    current = _current(conversation)
+    fingerprint = source.fingerprint
+    if current is not None and conversation.compiled_hash == fingerprint:
+        return current, False
+    # A rebuild keeps the time of the last forced one: only `update_timestamp` moves it.
+    compiled_at = conversation.compiled_at or timezone.now()
+    content = text_content(
+        compile_system_prompt(source, compiled_at=compiled_at, recall_count=recall_count(agent, conversation))
+    )
+    message = _store(agent, conversation, current, content, compiled_at)
+    conversation.compiled_hash = fingerprint
+    conversation.compiled_at = compiled_at
+    conversation.compiled_versions = {block.id: block.version for block in memory.blocks}
+    conversation.save(update_fields=["compiled_hash", "compiled_at", "compiled_versions", "updated_at"])
+    return message, True
+
+
+def recall_count(agent: Agent, conversation: Conversation) -> int:
+    """Stored messages of the agent that are not in this context."""
+    stored = Message.objects.filter(agent=agent, is_err=False).count()
+    return max(0, stored - conversation.entries.count())
+
+
+def _current(conversation: Conversation) -> Message | None:
+    entry = conversation.entries.filter(position=0).select_related("message").first()
+    return entry.message if entry is not None else None
+
+
+def _store(
+    agent: Agent,
+    conversation: Conversation,
+    current: Message | None,
+    content: list[dict[str, object]],
+    compiled_at: datetime,
+) -> Message:
+    assert connection.in_atomic_block, "the message, its place and its hash change together"
+    if current is not None:
+        current.content = content
+        current.save(update_fields=["content"])
+        return current
+    message = Message.objects.create(
+        workspace_id=agent.workspace_id,
+        agent=agent,
+        conversation=conversation,
+        role="system",
+        content=content,
+        model=agent.model,
+        created_at=compiled_at,
+    )
+    ContextEntry.objects.create(conversation=conversation, message=message, position=0)
+    return message

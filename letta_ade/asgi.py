@@ -1,0 +1,100 @@
+"""The ASGI application: API, pages, websockets, and what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letta_ade.settings")
+
+import django
+
+# The apps must be ready before anything below imports a model.
+django.setup(set_prefix=False)
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+from agents.services import execution, leases  # noqa: E402
+from agents.web.routing import websocket_urlpatterns  # noqa: E402
+from letta_ade.core import jobs, threads  # noqa: E402
+from letta_ade.core.asgi import ApiHandler, PageHandler, Receive, Scope, Send  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+_API_PREFIXES = ("/v1/", "/openapi.json", "/docs")
+
+
+class Application:
+    """Sends each connection to its handler, and keeps the background work of a serving process."""
+
+    def __init__(self) -> None:
+        self._api = ApiHandler("letta_ade.api")
+        self._pages = PageHandler()
+        self._websockets = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+        self._worker: asyncio.Task[None] | None = None
+        self._has_started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        # Daphne knows no lifespan: there the first connection starts what runs beside.
+        await self._start()
+        if scope["type"] == "websocket":
+            await self._websockets(scope, receive, send)
+        elif self._path(scope).startswith(_API_PREFIXES) or self._path(scope) == "/v1":
+            await self._api({**scope, "path": self._path(scope), "root_path": ""}, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    def _path(self, scope: Scope) -> str:
+        path: str = scope["path"]
+        if settings.URL_PREFIX and path.startswith(f"{settings.URL_PREFIX}/"):
+            return path[len(settings.URL_PREFIX) :]
+        return path
+
+    async def _start(self) -> None:
+        if self._has_started:
+            return
+        self._has_started = True
+        await threads.run(leases.reap_abandoned_runs)
+        if settings.RUN_JOB_WORKER:
+            self._worker = asyncio.create_task(_work())
+
+    async def _stop(self) -> None:
+        await execution.close()
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        await asyncio.to_thread(threads.shut_down)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self._start()
+                except Exception as error:
+                    logger.exception("the server could not start")
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+async def _work() -> None:
+    """The job worker of this process; without it the server still answers, so its failure is told and not fatal."""
+    try:
+        await jobs.run_worker(name="up")
+    except Exception:
+        logger.exception("the job worker has stopped")
+
+
+application: Any = Application()
