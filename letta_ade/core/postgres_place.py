@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from letta_ade.core.data_folder import make_data_dir
 from letta_ade.core.errors import AdeError
 
 #: Where root keeps what an unprivileged account must reach: it cannot pass a venv or home in a 0700 folder.
@@ -98,9 +99,7 @@ def locate(data_dir: Path) -> Place:
     folder = data_dir / "postgres"
     is_root = os.geteuid() == 0
     try:
-        if not data_dir.is_dir():
-            data_dir.mkdir(parents=True)
-            data_dir.chmod(0o711 if is_root else 0o700)
+        make_data_dir(data_dir)
         if not folder.is_dir():
             folder.mkdir()
             folder.chmod(0o711 if is_root else 0o700)
