@@ -1,5 +1,169 @@
-"""Built-in tools that need an agent's conversations."""
+"""Built-in tools that need to know about agents: searching past messages (spec/memory.md §4)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.postgres.search import SearchRank
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from agents.models import Message
+from agents.models.message import MessageRole
+from memory.dates import parse_end, parse_start, zone
+from memory.search import Fused, any_word, fuse
+from memory.texts import searchable
+from tools import registry
+from tools.context import ToolContext
+from tools.models.tool import ToolType
+from tools.registry import BuiltinTool, ToolError
+
+DEFAULT_LIMIT = 5
+_MOST_RESULTS = 50
+#: The return is never cut as a whole, so each message in it is.
+_MOST_CHARACTERS = 2000
+_ROLES = (MessageRole.ASSISTANT, MessageRole.USER, MessageRole.TOOL)
+#: Tool messages are left out whatever is asked: they repeat memory, and earlier searches would be found in them.
+_SEARCHED_ROLES = (MessageRole.ASSISTANT, MessageRole.USER)
+_NAME = "conversation_search"
+
+
+def conversation_search(context: ToolContext, arguments: dict[str, Any], _: Any) -> dict[str, Any]:
+    limit = _result_count(arguments)
+    messages = _messages(context, arguments)
+    query = searchable(arguments.get("query") or "")
+    ranked = _ranked(messages, query, limit) if query else _newest(messages, limit)
+    rows = messages.defer("search").in_bulk([each.id for each in ranked])
+    now = timezone.now()
+    results = [
+        _shown(rows[each.id], context.timezone, now) | (_relevance(each) if query else {})
+        for each in ranked
+        if each.id in rows
+    ]
+    count = len(results)
+    message = f"Showing {count} result{'' if count == 1 else 's'}:" if results else "No results found."
+    return {"message": message, "results": results}
+
+
+def _messages(context: ToolContext, arguments: dict[str, Any]) -> QuerySet[Message]:
+    """What may be found. Messages of this very run are not: the model sees them, and its question would find itself."""
+    where = Q(agent_id=context.agent_id, workspace_id=context.caller.workspace_id, is_err=False)
+    where &= Q(role__in=_roles(arguments)) & ~Q(text="")
+    where &= Q(run=None) | ~Q(run=context.run_id)
+    if start := parse_start(arguments.get("start_date"), timezone=context.timezone):
+        where &= Q(created_at__gte=start)
+    if end := parse_end(arguments.get("end_date"), timezone=context.timezone):
+        where &= Q(created_at__lte=end)
+    return Message.objects.filter(where).exclude(tool_calls__contains=[{"name": _NAME}])
+
+
+def _ranked(messages: QuerySet[Message], query: str, limit: int) -> list[Fused]:
+    words = any_word(query)
+    found = list(
+        messages.filter(search=words)
+        .annotate(rank=SearchRank(F("search"), words))
+        .order_by("-rank", "-created_at", "-id")
+        .values_list("id", flat=True)[:limit]
+    )
+    if not found:
+        # Parts of words, and languages that put no spaces between them.
+        found = list(_by_age(messages.filter(text__icontains=query))[:limit])
+    return fuse([], found)
+
+
+def _newest(messages: QuerySet[Message], limit: int) -> list[Fused]:
+    return fuse([], list(_by_age(messages)[:limit]))
+
+
+def _by_age(messages: QuerySet[Message]) -> QuerySet[Message, str]:
+    return messages.order_by("-created_at", "-id").values_list("id", flat=True)
+
+
+def _roles(arguments: dict[str, Any]) -> list[str]:
+    roles = arguments.get("roles") or list(_SEARCHED_ROLES)
+    roles = [roles] if isinstance(roles, str) else roles
+    if not isinstance(roles, list) or any(role not in _ROLES for role in roles):
+        raise ToolError(f"roles must be a list of {', '.join(map(repr, map(str, _ROLES)))}, not {roles!r}.")
+    return [role for role in _SEARCHED_ROLES if role in roles]
+
+
+def _result_count(arguments: dict[str, Any]) -> int:
+    limit = arguments.get("limit")
+    if limit is None:
+        return DEFAULT_LIMIT
+    if not isinstance(limit, int) or limit < 1:
+        raise ToolError(f"limit must be a whole number from 1 to {_MOST_RESULTS}, not {limit!r}.")
+    return min(limit, _MOST_RESULTS)
+
+
+def _shown(message: Message, timezone_name: str, now: datetime) -> dict[str, Any]:
+    text = message.text
+    if len(text) > _MOST_CHARACTERS:
+        text = f"{text[:_MOST_CHARACTERS]}… [cut: the message has {len(text)} characters]"
+    return {
+        "timestamp": message.created_at.astimezone(zone(timezone_name)).isoformat(timespec="seconds"),
+        "time_ago": time_ago(message.created_at, now),
+        "role": message.role,
+        "content": text,
+    }
+
+
+def _relevance(ranked: Fused) -> dict[str, Any]:
+    return {
+        "relevance": {
+            "rrf_score": round(ranked.score, 6),
+            "vector_rank": ranked.vector_rank,
+            "fts_rank": ranked.fts_rank,
+        }
+    }
+
+
+def time_ago(moment: datetime, now: datetime) -> str:
+    """How long ago, in the largest whole unit: 42s, 5m, 3h or 2d ago."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    if seconds < 60:
+        return f"{seconds}s ago"
+    if seconds < 3600:
+        return f"{seconds // 60}m ago"
+    if seconds < 86_400:
+        return f"{seconds // 3600}h ago"
+    return f"{seconds // 86_400}d ago"
 
 
 def register() -> None:
     """Put them into the registry."""
+    registry.register(
+        BuiltinTool(
+            name=_NAME,
+            tool_type=ToolType.LETTA_CORE,
+            description="Search earlier messages of your conversations, also those that you no longer see. "
+            "Without a query the newest messages that pass the filters are shown.",
+            parameters={
+                "type": "object",
+                "properties": {
+                    "query": {"type": "string", "description": "What to look for: a question or key words."},
+                    "roles": {
+                        "type": "array",
+                        "items": {"type": "string", "enum": [str(role) for role in _ROLES]},
+                        "description": "Whose messages; by default those of the user and your own.",
+                    },
+                    "limit": {
+                        "type": "integer",
+                        "description": f"How many messages at most; {DEFAULT_LIMIT} by default.",
+                    },
+                    "start_date": {
+                        "type": "string",
+                        "description": "Only messages from this day or moment on (ISO 8601, such as 2026-01-31).",
+                    },
+                    "end_date": {
+                        "type": "string",
+                        "description": "Only messages up to this day or moment, itself included (ISO 8601).",
+                    },
+                },
+                "required": [],
+            },
+            run=conversation_search,
+            is_return_cut=False,
+        )
+    )

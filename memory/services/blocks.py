@@ -16,7 +16,7 @@ from letta_ade.core.nudges import nudge, workspace_group
 from memory.history import VersionFacts, chain_hash, count_changed_lines
 from memory.models import Block, BlockVersion
 from memory.models.block import DEFAULT_LIMIT
-from memory.texts import check_text, searchable
+from memory.texts import check_json, check_tags, check_text, searchable
 
 #: What a version keeps; a change of anything else on a block makes none.
 VERSIONED = ("label", "value", "description", "limit", "read_only")
@@ -150,7 +150,7 @@ def create_block(*, caller: Caller, draft: BlockDraft, origin: Origin | None = N
         workspace_id=caller.workspace_id,
         created_by_id=caller.id,
         last_updated_by_id=caller.id,
-        **(values | {"tags": _distinct(draft.tags), "metadata": dict(draft.metadata)}),
+        **(values | {"tags": check_tags(draft.tags), "metadata": dict(draft.metadata)}),
     )
     _check(block)
     with transaction.atomic():
@@ -287,17 +287,13 @@ def _apply(block: Block, changes: BlockChanges) -> set[str]:
     for each in fields(changes):
         value = getattr(changes, each.name)
         if each.name == "tags" and value is not None:
-            value = _distinct(value)
+            value = check_tags(value)
         elif each.name == "metadata" and value is not None:
             value = dict(value)
         if value is not None and value != getattr(block, each.name):
             setattr(block, each.name, value)
             changed.add(each.name)
     return changed
-
-
-def _distinct(tags: tuple[str, ...]) -> list[str]:
-    return list(dict.fromkeys(tags))
 
 
 def _check(block: Block) -> None:
@@ -315,8 +311,7 @@ def _check(block: Block) -> None:
         )
     for name in ("label", "description", "template_name"):
         check_text(f"The {name} of a block", getattr(block, name) or "")
-    for tag in block.tags:
-        check_text("A tag", tag)
+    check_json("The metadata of a block", block.metadata)
     _check_value(block)
 
 

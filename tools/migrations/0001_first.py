@@ -7,43 +7,80 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_first'),
+        ("accounts", "0001_first"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Tool',
+            name="Tool",
             fields=[
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('last_updated_by_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('id', letta_ade.core.models.IdField(editable=False, kind='tool', max_length=64, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=255)),
-                ('description', models.TextField(blank=True, null=True)),
-                ('tool_type', models.CharField(choices=[('custom', 'Custom'), ('letta_core', 'Letta Core'), ('letta_memory_core', 'Letta Memory Core'), ('letta_multi_agent_core', 'Letta Multi Agent Core'), ('letta_sleeptime_core', 'Letta Sleeptime Core'), ('letta_voice_sleeptime_core', 'Letta Voice Sleeptime Core'), ('letta_builtin', 'Letta Builtin'), ('letta_files_core', 'Letta Files Core'), ('external_langchain', 'External Langchain'), ('external_composio', 'External Composio'), ('external_mcp', 'External Mcp')], default='custom', max_length=32)),
-                ('source_type', models.CharField(default='python', max_length=16)),
-                ('source_code', models.TextField(blank=True, null=True)),
-                ('json_schema', models.JSONField(default=dict)),
-                ('args_json_schema', models.JSONField(blank=True, null=True)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, size=None)),
-                ('return_char_limit', models.PositiveIntegerField(default=50000)),
-                ('pip_requirements', models.JSONField(blank=True, null=True)),
-                ('npm_requirements', models.JSONField(blank=True, null=True)),
-                ('default_requires_approval', models.BooleanField(null=True)),
-                ('enable_parallel_execution', models.BooleanField(default=False)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('project_id', models.CharField(blank=True, max_length=64, null=True)),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.workspace')),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                ("last_updated_by_id", models.CharField(blank=True, max_length=64, null=True)),
+                (
+                    "id",
+                    letta_ade.core.models.IdField(
+                        editable=False, kind="tool", max_length=64, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("description", models.TextField(blank=True, null=True)),
+                (
+                    "tool_type",
+                    models.CharField(
+                        choices=[
+                            ("custom", "Custom"),
+                            ("letta_core", "Letta Core"),
+                            ("letta_memory_core", "Letta Memory Core"),
+                            ("letta_multi_agent_core", "Letta Multi Agent Core"),
+                            ("letta_sleeptime_core", "Letta Sleeptime Core"),
+                            ("letta_voice_sleeptime_core", "Letta Voice Sleeptime Core"),
+                            ("letta_builtin", "Letta Builtin"),
+                            ("letta_files_core", "Letta Files Core"),
+                            ("external_langchain", "External Langchain"),
+                            ("external_composio", "External Composio"),
+                            ("external_mcp", "External Mcp"),
+                        ],
+                        default="custom",
+                        max_length=32,
+                    ),
+                ),
+                ("source_type", models.CharField(default="python", max_length=16)),
+                ("source_code", models.TextField(blank=True, null=True)),
+                ("json_schema", models.JSONField(default=dict)),
+                ("args_json_schema", models.JSONField(blank=True, null=True)),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=255), blank=True, default=list, size=None
+                    ),
+                ),
+                ("return_char_limit", models.PositiveIntegerField(default=50000)),
+                ("pip_requirements", models.JSONField(blank=True, null=True)),
+                ("npm_requirements", models.JSONField(blank=True, null=True)),
+                ("default_requires_approval", models.BooleanField(null=True)),
+                ("enable_parallel_execution", models.BooleanField(default=False)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("project_id", models.CharField(blank=True, max_length=64, null=True)),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.workspace"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['created_at', 'id'],
-                'indexes': [models.Index(fields=['workspace', 'created_at', 'id'], name='tool_by_age')],
-                'constraints': [models.UniqueConstraint(fields=('workspace', 'name'), name='tool_name_once_in_a_workspace')],
+                "ordering": ["created_at", "id"],
+                "indexes": [models.Index(fields=["workspace", "created_at", "id"], name="tool_by_age")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("workspace", "name"), name="tool_name_once_in_a_workspace"
+                    )
+                ],
             },
         ),
     ]

@@ -47,7 +47,9 @@ class Tool(Owned):
 
     class Meta:
         ordering = ["created_at", "id"]
-        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="tool_name_once_in_a_workspace")]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="tool_name_once_in_a_workspace")
+        ]
         indexes = [models.Index(fields=["workspace", "created_at", "id"], name="tool_by_age")]
 
     def __str__(self) -> str:

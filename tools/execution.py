@@ -1,0 +1,109 @@
+"""Executing a call: its arguments, the tool, and what the model reads of the outcome."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError, transaction
+from psycopg.errors import DeadlockDetected
+
+from letta_ade.core.errors import AdeError
+from tools.coercion import MissingArguments, coerce_arguments
+from tools.context import ToolContext
+from tools.registry import ToolError, get_builtin
+
+logger = logging.getLogger(__name__)
+
+_MOST_ERROR_CHARACTERS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutcome:
+    """What a call returned; `value_text` is what the model reads."""
+
+    value_text: str
+    is_error: bool = False
+    stdout: tuple[str, ...] = ()
+    stderr: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PreparationFailed:
+    outcome: ToolOutcome
+
+
+class BlockBusy(ToolError):
+    """Two agents wanted to write each other's blocks at the same moment. Nothing was changed: call the tool again."""
+
+
+class ToolNotFound(ToolError):
+    """The tool is attached, but this server does not provide it."""
+
+
+def prepare_call(tool_name: str, context: ToolContext, arguments: dict[str, Any]) -> Any:
+    """Do what the call needs of the network; outside a transaction. Hand the result to `run_call`. Never raises."""
+    tool = get_builtin(tool_name)
+    if tool is None or tool.prepare is None:
+        return None
+    try:
+        return tool.prepare(context, coerce_arguments(tool.parameters, arguments))
+    except MissingArguments:
+        return None  # run_call tells of it
+    except Exception as error:
+        return _PreparationFailed(outcome=_failed(tool_name, error))
+
+
+def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], prepared: Any) -> ToolOutcome:
+    """Run the call and say how it went. Never raises: a tool's error is a return that the model reads.
+
+    All of the call's writes are kept, or none: inside a transaction a savepoint sees to that, so that a failing tool does not
+    spoil the step. Of a failed call nothing is left in `context.changes` either.
+    """
+    if isinstance(prepared, _PreparationFailed):
+        return prepared.outcome
+    already = len(context.changes)
+    try:
+        tool = get_builtin(tool_name)
+        if tool is None:
+            raise ToolNotFound(f"tool not found: this server has no tool {tool_name!r}.")
+        values = coerce_arguments(tool.parameters, arguments)
+        with transaction.atomic():
+            returned = tool.run(context, values, prepared)
+        text = returned_text(returned)
+    except Exception as error:
+        del context.changes[already:]
+        return _failed(tool_name, error)
+    return ToolOutcome(value_text=_cut(text, context.return_char_limit) if tool.is_return_cut else text)
+
+
+def returned_text(value: Any) -> str:
+    """A tool's value as text: a text as it is, nothing as "None", anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return "None" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def error_text(tool_name: str, exception_name: str, message: str) -> str:
+    """The return of a failed call; clients know its beginning."""
+    return f"Error executing function {tool_name}: {exception_name}: {message}"[:_MOST_ERROR_CHARACTERS]
+
+
+def _failed(tool_name: str, error: Exception) -> ToolOutcome:
+    if isinstance(error, OperationalError) and isinstance(error.__cause__, DeadlockDetected):
+        error = BlockBusy(BlockBusy.__doc__)
+    name = type(error).__name__
+    is_expected = isinstance(error, (ToolError, AdeError, MissingArguments))
+    if not is_expected:
+        logger.error("The tool %s failed.", tool_name, exc_info=error)
+    stderr = f"{name}: {error}" if is_expected else "".join(traceback.format_exception(error))
+    return ToolOutcome(value_text=error_text(tool_name, name, str(error)), is_error=True, stderr=(stderr,))
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… [The return was cut: it has {len(text)} characters, the limit is {limit}.]"
