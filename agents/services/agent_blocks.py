@@ -1,0 +1,65 @@
+"""The blocks of an agent: attached, detached, and reached by their label."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from agents.models import Agent
+from agents.services import agent_links
+from agents.services.agents import get_agent_for, tell
+from letta_ade.accounts.auth import Caller
+from letta_ade.core.errors import NotFound
+from letta_ade.core.pagination import PageRequest, paginate
+from memory.models import Block
+from memory.services.blocks import BlockChanges, get_block_for, update_block
+
+
+def blocks_of(agent: Agent) -> QuerySet[Block]:
+    """The agent's blocks in the order in which they stand in its prompt."""
+    return Block.objects.filter(agent_links__agent=agent).order_by("agent_links__position", "agent_links__id")
+
+
+def list_agent_blocks(*, caller: Caller, agent_id: str, page: PageRequest) -> list[Block]:
+    """A page of the agent's blocks. Raises NotFound."""
+    agent = get_agent_for(caller=caller, agent_id=agent_id)
+    return paginate(Block.objects.filter(agent_links__agent=agent), page)
+
+
+def get_block_by_label(*, caller: Caller, agent_id: str, label: str) -> Block:
+    """The agent's block of that label. Raises NotFound, naming the labels that there are."""
+    agent = get_agent_for(caller=caller, agent_id=agent_id)
+    blocks = list(blocks_of(agent))
+    for block in blocks:
+        if block.label == label:
+            return block
+    labels = ", ".join(repr(block.label) for block in blocks) or "none"
+    raise NotFound(f"The agent has no block with the label {label!r}. Its labels: {labels}.")
+
+
+def update_agent_block(*, caller: Caller, agent_id: str, label: str, changes: BlockChanges) -> Block:
+    """The block of that label after the changes. Raises what `update_block` does."""
+    block = get_block_by_label(caller=caller, agent_id=agent_id, label=label)
+    return update_block(caller=caller, block_id=block.id, changes=changes)
+
+
+def attach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
+    """The agent with the block; attaching it again changes nothing. Raises NotFound, or Conflict for a label it has."""
+    caller.check("edit")
+    with transaction.atomic():
+        agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
+        agent_links.link_blocks(agent, [get_block_for(caller=caller, block_id=block_id)])
+        tell(agent)
+    return agent
+
+
+def detach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
+    """The agent without the block, which stays. Raises NotFound also when the block is not attached."""
+    caller.check("edit")
+    with transaction.atomic():
+        agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
+        removed, _ = agent.block_links.filter(block_id=block_id).delete()
+        if not removed:
+            raise NotFound(f"The block {block_id!r} is not attached to this agent.")
+        tell(agent)
+    return agent

@@ -1,0 +1,120 @@
+"""Conversations of an agent: found, begun, and what is in their context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from agents.models import Agent, ContextEntry, Conversation, Message, RunLease
+from agents.services.context import text_content
+from agents.services.system_message import write_system_message
+from letta_ade.accounts.auth import Caller
+from letta_ade.core.errors import Conflict, Invalid, NotFound
+from letta_ade.core.ids import new_otid
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialMessage:
+    """A message that an agent is born with, after its system message."""
+
+    role: str
+    text: str
+    otid: str | None = None
+
+
+def get_default_conversation(agent: Agent) -> Conversation:
+    """The agent's conversation that the API calls `default`."""
+    return Conversation.objects.get(agent=agent, is_default=True)
+
+
+def get_conversation_of(*, agent: Agent, conversation_id: str | None) -> Conversation:
+    """The agent's conversation; None and `default` name the default one. Raises NotFound."""
+    wanted = {"is_default": True} if conversation_id in (None, DEFAULT) else {"id": conversation_id}
+    conversation = Conversation.objects.filter(agent=agent, **wanted).first()
+    if conversation is None:
+        raise NotFound(f"The agent has no conversation {conversation_id!r}.")
+    return conversation
+
+
+def get_conversation_for(*, caller: Caller, conversation_id: str) -> Conversation:
+    """The conversation. Raises NotFound, also for one of another workspace."""
+    conversation = (
+        Conversation.objects.filter(id=conversation_id, workspace_id=caller.workspace_id)
+        .select_related("agent")
+        .first()
+    )
+    if conversation is None:
+        raise NotFound(f"There is no conversation {conversation_id!r}.")
+    return conversation
+
+
+def begin(*, agent: Agent, conversation: Conversation, messages: Sequence[InitialMessage] = ()) -> None:
+    """Give a new conversation its system message and the messages that it starts with. Inside a transaction."""
+    write_system_message(agent=agent, conversation=conversation)
+    now = timezone.now()
+    rows = [
+        Message(
+            workspace_id=agent.workspace_id,
+            agent=agent,
+            conversation=conversation,
+            role=message.role,
+            content=text_content(message.text),
+            text=message.text,
+            otid=message.otid or new_otid(),
+            created_at=now + timedelta(microseconds=index),
+        )
+        for index, message in enumerate(messages, start=1)
+    ]
+    Message.objects.bulk_create(rows)
+    ContextEntry.objects.bulk_create(
+        ContextEntry(conversation=conversation, message=row, position=position)
+        for position, row in enumerate(rows, start=1)
+    )
+    if rows:
+        conversation.last_message_at = rows[-1].created_at
+        conversation.save(update_fields=["last_message_at", "updated_at"])
+
+
+def context_ids(agent_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Ids of the messages in context of each agent's default conversation, the system message first. One query."""
+    found: dict[str, list[str]] = {agent_id: [] for agent_id in agent_ids}
+    entries = ContextEntry.objects.filter(
+        conversation__agent_id__in=agent_ids, conversation__is_default=True
+    ).order_by("position")
+    for agent_id, message_id in entries.values_list("conversation__agent_id", "message_id"):
+        found[agent_id].append(message_id)
+    return found
+
+
+def set_context(*, agent: Agent, message_ids: Sequence[str]) -> None:
+    """Put exactly these messages into the context of the default conversation.
+
+    Raises Invalid for messages of another agent or a list that does not begin with the system message, Conflict while a run goes on.
+    """
+    conversation = get_default_conversation(agent)
+    with transaction.atomic():
+        if lease := RunLease.objects.select_for_update().filter(conversation=conversation).first():
+            raise Conflict(
+                f"A run of this conversation is going on: {lease.run_id}. Its context cannot be changed now.",
+                run_id=lease.run_id,
+            )
+        roles = dict(
+            Message.objects.filter(id__in=message_ids, agent=agent, is_err=False).values_list("id", "role")
+        )
+        if missing := next((each for each in message_ids if each not in roles), None):
+            raise Invalid(f"The agent has no message {missing!r}.")
+        if len(set(message_ids)) != len(message_ids):
+            raise Invalid("message_ids names a message twice.")
+        if not message_ids or roles[message_ids[0]] != "system":
+            raise Invalid("message_ids must begin with the system message.")
+        conversation.entries.all().delete()
+        ContextEntry.objects.bulk_create(
+            ContextEntry(conversation=conversation, message_id=message_id, position=position)
+            for position, message_id in enumerate(message_ids)
+        )
