@@ -1,7 +1,16 @@
-"""Addresses of the pages. `/v1` is routed by letta_ade/core/asgi.py to letta_ade/api.py."""
+"""Addresses of the pages. `/v1` is routed by letta_ade/asgi.py to letta_ade/api.py."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("letta_ade.web.urls")),
+    path("", include("agents.web.urls")),
+    path("", include("memory.web.urls")),
+    path("", include("tools.web.urls")),
+]
+
+handler403 = "letta_ade.web.errors.forbidden"
+handler404 = "letta_ade.web.errors.not_found"
+handler500 = "letta_ade.web.errors.server_error"
