@@ -15,13 +15,20 @@ PROGRAM = "./ade" if IS_CHECKOUT else "ade"
 DESCRIPTION = """\
 Letta ADE: a server for agents with durable memory, and the workbench in which people build them.
 
-  {program} up        starts everything and says where it is; nothing else is needed
-  {program} test      runs the tests
+commands:
+  up           start everything and say where it is: web pages, API, runs, jobs and database
+  test         run the tests; further arguments go to pytest
+  worker       work on jobs only, beside a running server
+  createuser   make a user who can log in
+  apikey       make a key for a program; it is shown once
+  doctor       look at what the server needs and say what is wrong
+
+Begin with `{program} up`. Help for one command: `{program} up --help`.
 """
 
 EPILOG = """\
-Everything that `up` decides has an environment name too: .env.example lists them, and a file .env is read at
-start. ADE_DATA_DIR is the folder that holds all local state. Help for one command: {program} up --help
+Everything that `up` decides has an environment name too; .env.example lists them, and a file .env is read
+at start. ADE_DATA_DIR is the folder that holds all local state.
 """
 
 
@@ -40,24 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _guarded(options)
 
 
-class _Format(argparse.RawDescriptionHelpFormatter):
-    """One column for all command names, and no heading that says `command`."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=18, width=100)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description=DESCRIPTION.format(program=PROGRAM),
         epilog=EPILOG.format(program=PROGRAM),
-        formatter_class=_Format,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(dest="command", metavar="command", title="commands", required=False)
+    commands = parser.add_subparsers(dest="command", metavar="command", help=argparse.SUPPRESS)
 
-    up = commands.add_parser("up", help="start the server: web pages, API, runs, jobs and database")
+    up = commands.add_parser("up", description="start the server: web pages, API, runs, jobs and database")
     up.add_argument("--host", metavar="ADDRESS", help="listen here (default 127.0.0.1; ADE_HOST)")
     up.add_argument(
         "--port", type=int, metavar="N", help="and on this port (default 8283; 0 takes a free one; ADE_PORT)"
@@ -68,19 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.set_defaults(run=_up)
 
-    test = commands.add_parser("test", help="run the tests; further arguments go to pytest", add_help=True)
+    test = commands.add_parser(
+        "test", description="run the tests; further arguments go to pytest", add_help=True
+    )
     test.set_defaults(run=None)
 
-    worker = commands.add_parser("worker", help="work on jobs only, beside a running server")
+    worker = commands.add_parser("worker", description="work on jobs only, beside a running server")
     worker.set_defaults(run=_worker)
 
-    user = commands.add_parser("createuser", help="make a user who can log in")
+    user = commands.add_parser("createuser", description="make a user who can log in")
     user.add_argument("email")
     user.add_argument("--name", default="", help="shown beside what the user does")
     user.add_argument("--role", default="editor", choices=["owner", "editor", "reviewer", "viewer"])
     user.set_defaults(run=_create_user)
 
-    key = commands.add_parser("apikey", help="make a key for a program; it is shown once")
+    key = commands.add_parser("apikey", description="make a key for a program; it is shown once")
     key.add_argument("name", help="what the key is for")
     key.add_argument("--user", metavar="EMAIL", help="whose key it is")
     key.add_argument(
@@ -88,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     key.set_defaults(run=_create_key)
 
-    doctor = commands.add_parser("doctor", help="look at what the server needs and say what is wrong")
+    doctor = commands.add_parser("doctor", description="look at what the server needs and say what is wrong")
     doctor.set_defaults(run=_doctor)
     return parser
 

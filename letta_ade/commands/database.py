@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 import django
 from django.conf import settings
 
+from letta_ade.commands.greeting import say
 from letta_ade.core.data_folder import make_data_dir
 from letta_ade.core.errors import AdeError
 
@@ -101,6 +102,7 @@ def migrate() -> int:
         )
     if not missing:
         return 0
+    say("Preparing the database …")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -96,7 +97,14 @@ def serve_with_uvicorn(sockets: list[socket.socket], on_ready: Callable[[], None
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     Server(config).run(sockets)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Streams that are still open when we leave are cut; that is no error."""
+    is_cut = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return not is_cut and not record.getMessage().startswith("Cancel ")
 
 
 def serve_with_daphne(sockets: list[socket.socket], on_ready: Callable[[], None]) -> None:
@@ -109,9 +117,12 @@ def serve_with_daphne(sockets: list[socket.socket], on_ready: Callable[[], None]
     reactor: Any = installed  # a module that stands in for an object
     application = import_string(APPLICATION.replace(":", "."))
     lifespan = Lifespan(application)
+    for listener in sockets:
+        listener.listen(2048)
+        listener.setblocking(False)
     server = Server(
         application,
-        endpoints=[f"fd:fileno={listener.fileno()}" for listener in sockets],
+        endpoints=[f"fd:fileno={listener.detach()}" for listener in sockets],  # Twisted closes them
         signal_handlers=False,
         server_name="",
         websocket_max_message_size=16 * 2**20,
@@ -133,9 +144,6 @@ def serve_with_daphne(sockets: list[socket.socket], on_ready: Callable[[], None]
             _leave_for_certain()
             reactor.callFromThread(reactor.stop)
 
-    for listener in sockets:
-        listener.listen(2048)
-        listener.setblocking(False)
     reactor.callWhenRunning(lambda: defer.ensureDeferred(_as_deferred(start())))
     reactor.addSystemEventTrigger(
         "before", "shutdown", lambda: defer.ensureDeferred(_as_deferred(lifespan.stop()))

@@ -38,6 +38,17 @@ class _Hold:
         self.owner_pid = os.getpid()
         self.child: subprocess.Popen[bytes] | None = None
         self.released = threading.Event()
+        self.wake, self._waker = os.pipe()
+        self._watcher = threading.Thread(target=self._watch, name="postgres-watch", daemon=True)
+
+    def begin(self) -> None:
+        """From now on the server is kept running."""
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Let go of what the system gave us."""
+        for handle in (self.users, self.wake, self._waker):
+            os.close(handle)
 
     def ensure_running(self) -> None:
         started = engine.start(self.place, options=self.options)
@@ -46,12 +57,12 @@ class _Hold:
                 self.child.wait()
             self.child = started
 
-    def watch(self) -> None:
+    def _watch(self) -> None:
         """Start the server again whenever it dies while we use it."""
         complaint = ""
         while not self.released.is_set():
             pid = engine.postmaster_pid(self.place)
-            if pid is not None and not engine.wait_for_exit(self.place, pid, WATCH_SECONDS):
+            if pid is not None and not engine.wait_for_exit(self.place, pid, WATCH_SECONDS, wake=self.wake):
                 continue
             if self.released.is_set():  # we stopped it; even its folder may be gone by now
                 return
@@ -85,7 +96,9 @@ class _Hold:
                 engine.stop(self.place, self.child)
             finally:
                 fcntl.flock(self.users, fcntl.LOCK_UN)  # a forked child may still have it open
-                os.close(self.users)
+        os.write(self._waker, b".")
+        self._watcher.join(timeout=2)  # left alone, it would run into the end of the interpreter
+        self.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +142,9 @@ def acquire(data_dir: Path, *, options: Mapping[str, str] | None = None) -> Embe
             password = engine.read_or_make_password(place)
             hold.ensure_running()
         except BaseException:
-            os.close(hold.users)
+            hold.close()
             raise
-    threading.Thread(target=hold.watch, name="postgres-watch", daemon=True).start()
+    hold.begin()
     url = (
         f"postgresql://{engine.USER}:{password}@/{engine.DATABASE}?host={quote(str(place.sockets), safe='')}"
     )

@@ -375,8 +375,11 @@ def stop(place: Place, child: subprocess.Popen[bytes] | None) -> None:
             pass
 
 
-def wait_for_exit(place: Place, pid: int, seconds: float) -> bool:
-    """Whether the process has ended within that time; a zombie has ended."""
+def wait_for_exit(place: Place, pid: int, seconds: float, *, wake: int | None = None) -> bool:
+    """Whether the process has ended within that time; a zombie has ended.
+
+    Where the system can wait for a process, something to read at `wake` ends the wait early.
+    """
     if hasattr(os, "pidfd_open"):
         try:
             handle = os.pidfd_open(pid)
@@ -386,7 +389,8 @@ def wait_for_exit(place: Place, pid: int, seconds: float) -> bool:
             handle = -1
         if handle >= 0:
             try:
-                return bool(select.select([handle], [], [], seconds)[0])
+                others = [] if wake is None else [wake]
+                return handle in select.select([handle, *others], [], [], seconds)[0]
             finally:
                 os.close(handle)
     deadline = time.monotonic() + seconds
