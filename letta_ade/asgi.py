@@ -34,7 +34,7 @@ class Application:
     def __init__(self) -> None:
         self._api = ApiHandler("letta_ade.api")
         self._pages = PageHandler()
-        self._websockets = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+        self._websockets: Any = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
         self._worker: asyncio.Task[None] | None = None
         self._has_started = False
 

@@ -218,7 +218,7 @@ def _said_rows(
     opened: OpenRun, step: StepEnd, outcomes: Sequence[CallOutcome], clock: _Clock
 ) -> list[Message]:
     """The messages of the step itself: what the model said, what its tools returned, our note."""
-    rows = []
+    rows: list[Message] = []
     if step.status == "failed":
         return rows
     if step.parts or step.calls:

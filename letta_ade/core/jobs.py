@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 __all__ = ["app", "run_worker"]
 
 
-async def run_worker(*, concurrency: int = 4, name: str | None = None) -> None:
+async def run_worker(*, concurrency: int = 4, name: str = "worker") -> None:
     """Work on jobs until cancelled. Signals stay with the server; running jobs get some seconds to finish."""
     database = settings.DATABASES["default"]
     connector = PsycopgConnector(

@@ -7,7 +7,8 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections, connections
@@ -45,17 +46,16 @@ async def run(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     loop = asyncio.get_running_loop()
     _serving_loop = loop
     context = contextvars.copy_context()
-    return await loop.run_in_executor(
-        pool(), lambda: context.run(_with_fresh_connection, fn, *args, **kwargs)
-    )
+    call = partial(fn, *args, **kwargs)
+    return await loop.run_in_executor(pool(), lambda: context.run(_with_fresh_connection, call))
 
 
-def _with_fresh_connection(fn: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+def _with_fresh_connection(call: Callable[[], R]) -> R:
     # Inside a transaction (tests that wrap a whole test in one) the connection must be left alone.
     if not any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
         close_old_connections()
     try:
-        return fn(*args, **kwargs)
+        return call()
     finally:
         if not any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
             close_old_connections()

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,9 +244,11 @@ def measure(report: Report, base: str, fake: str, data_dir: str, times: int) -> 
         "health": ("/v1/health/", ""),
     }
     for name, (path, aim) in reads.items():
-        report.times(
-            name, milliseconds(lambda path=path: client.get(base + path).raise_for_status(), times), aim
-        )
+        report.times(name, milliseconds(partial(read, client, base + path), times), aim)
+
+
+def read(client: httpx.Client, url: str) -> None:
+    client.get(url).raise_for_status()
 
 
 def measure_streams(report: Report, base: str) -> None:
