@@ -168,6 +168,6 @@ def _memory(turn: Turn) -> str:
     rows = []
     for block in turn.blocks.values():
         first = block.lines[0] if block.lines else "_empty_"
-        more = f" (and {len(block.lines) - 1} more lines)" if len(block.lines) > 1 else ""
+        more = f" (and {len(block.lines) - 1} more)" if len(block.lines) > 1 else ""
         rows.append(f"- `{block.label}`: {first if len(first) < 100 else first[:100] + '…'}{more}")
     return "**What I see in my memory**\n\n" + "\n".join(rows)
