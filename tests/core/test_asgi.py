@@ -14,6 +14,9 @@ from django.urls import path
 
 from letta_ade.core.asgi import ApiHandler
 
+# The handler's threads look after their database connections around each call.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 closed = asyncio.Event()
 
 
