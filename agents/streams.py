@@ -115,13 +115,13 @@ async def follow(run_id: str, *, after: int = 0) -> AsyncGenerator[tuple[int, Ev
             if is_over:
                 # What was written between the two looks.
                 batch = await threads.run(_read, run_id, after)
-        elif stream.holds(after + 1):
-            batch, is_over = stream.since(after), False
         elif after >= stream.last_seq:
             if stream.has_ended:
                 return
             await stream.wait()
             continue
+        elif stream.holds(after + 1):
+            batch, is_over = stream.since(after), False
         else:
             # This reader is so late that the ring has moved on.
             await flush()
@@ -181,7 +181,10 @@ def _write(batch: list[tuple[str, int, Event]]) -> None:
 
 def _copy(batch: list[tuple[str, int, Event]]) -> None:
     """COPY takes a fifth of the time of bulk_create, and this is the busiest write of the server."""
-    with connection.cursor() as cursor, cursor.copy('COPY agents_runevent (run_id, seq, "type", data) FROM STDIN') as rows:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy('COPY agents_runevent (run_id, seq, "type", data) FROM STDIN') as rows,
+    ):
         for run_id, seq, event in batch:
             # PostgreSQL takes no null character, not even escaped.
             text = json.dumps(event_to_data(event)).replace("\\u0000", "")

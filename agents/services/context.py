@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from agents.models import Conversation, Message
 from letta_ade.llm.messages import ChatMessage, Part, TextPart, ToolCall, ToolReturn, part_from_data
 
 
-def load_context(conversation: Conversation) -> list[Message]:
-    """The messages in context in order; the first is the system message. One query."""
-    return list(
-        Message.objects.filter(entries__conversation=conversation)
-        .order_by("entries__position")
-        .only("id", "role", "content", "tool_calls", "tool_returns", "name", "agent_id")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextMessage:
+    """A message in context: where it stands, and what the model reads of it."""
+
+    message_id: str
+    position: int
+    chat: ChatMessage
+
+
+def load_context(conversation: Conversation) -> list[ContextMessage]:
+    """The context in order; the first is the system message.
+
+    One query, and no model instances: a context has hundreds of messages, and building their rows took most of a turn.
+    """
+    rows = conversation.entries.order_by("position").values_list(
+        "message_id",
+        "position",
+        "message__role",
+        "message__content",
+        "message__tool_calls",
+        "message__tool_returns",
+        "message__name",
     )
+    return [
+        ContextMessage(
+            message_id=message_id, position=position, chat=_chat(role, content, calls, returns, name)
+        )
+        for message_id, position, role, content, calls, returns, name in rows
+    ]
 
 
 def to_chat_message(message: Message) -> ChatMessage:
     """The message as the model reads it."""
-    role = "user" if message.role == "summary" else message.role
+    return _chat(message.role, message.content, message.tool_calls, message.tool_returns, message.name)
+
+
+def _chat(
+    role: str,
+    content: list[dict[str, Any]],
+    calls: list[dict[str, Any]],
+    returns: list[dict[str, Any]],
+    name: str | None,
+) -> ChatMessage:
     return ChatMessage(
-        role=role,  # type: ignore[arg-type]  # the column holds a MessageRole
-        parts=parts_of(message.content),
+        role="user" if role == "summary" else role,  # type: ignore[arg-type]  # the column holds a MessageRole
+        parts=parts_of(content),
         tool_calls=tuple(
-            ToolCall(id=call["id"], name=call["name"], arguments=call["arguments"])
-            for call in message.tool_calls
+            ToolCall(id=call["id"], name=call["name"], arguments=call["arguments"]) for call in calls
         ),
         tool_returns=tuple(
             ToolReturn(
@@ -35,9 +66,9 @@ def to_chat_message(message: Message) -> ChatMessage:
                 stdout=tuple(each.get("stdout") or ()),
                 stderr=tuple(each.get("stderr") or ()),
             )
-            for each in message.tool_returns
+            for each in returns
         ),
-        name=message.name,
+        name=name,
     )
 
 

@@ -267,14 +267,17 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
         lease = leases.take_lease(conversation=conversation, run=run)
         # Read again under the lease: the run before this one may have written it meanwhile.
         conversation.refresh_from_db()
-        write_system_message(agent=agent, conversation=conversation, memory=memory)
         if agent.message_buffer_autoclear:
             conversation.entries.filter(position__gt=0).delete()
         context = load_context(conversation)
-        last = conversation.entries.order_by("-position").values_list("position", flat=True).first()
-    chat = [to_chat_message(message) for message in context]
+        system_id = context[0].message_id if context and context[0].position == 0 else None
+        system = write_system_message(
+            agent=agent, conversation=conversation, memory=memory, current_id=system_id
+        )
+    chat = [entry.chat for entry in context if entry.position > 0]
+    chat.insert(0, context[0].chat if system.new_text is None else _system(system.new_text))
     if request.override_system is not None:
-        chat[0] = ChatMessage(role="system", parts=(TextPart(text=request.override_system),))
+        chat[0] = _system(request.override_system)
     tools = list(Tool.objects.filter(agent_links__agent=agent).order_by("agent_links__position"))
     opened = OpenRun(
         caller=caller,
@@ -283,7 +286,7 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
         run=run,
         lease=lease,
         inputs=inputs,
-        next_position=(last if last is not None else -1) + 1,
+        next_position=max((entry.position for entry in context), default=0) + 1,
         last_message_at=conversation.last_message_at,
         block_ids={block.label: block.id for block in memory.blocks},
         archive_ids=memory.archive_ids,
@@ -305,6 +308,10 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
         input_data=tuple(row.to_data() for row in inputs),
     )
     return _Opened(open_run=opened, snapshot=snapshot, model=model)
+
+
+def _system(text: str) -> ChatMessage:
+    return ChatMessage(role="system", parts=(TextPart(text=text),))
 
 
 def _find_repeat(conversation: Conversation, request: RunRequest) -> StartedRun | None:

@@ -34,16 +34,13 @@ def take_lease(*, conversation: Conversation, run: Run) -> RunLease:
 
     Raises RunBusy (data: run_id) while another run holds it. A holder that is dead or silent is failed and replaced.
     """
-    held = RunLease.objects.select_for_update().filter(conversation=conversation).first()
     expires_at = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
-    if held is None:
-        # Two requests may come this far at once; the primary key lets one of them through.
-        lease, created = RunLease.objects.get_or_create(
-            conversation=conversation, defaults={"run": run, "owner": OWNER, "expires_at": expires_at}
-        )
-        if not created:
-            raise busy(lease.run_id)
-        return lease
+    wanted = RunLease(conversation=conversation, run=run, owner=OWNER, expires_at=expires_at)
+    # Of two requests that come this far at once the primary key lets one through; the other finds its row.
+    RunLease.objects.bulk_create([wanted], ignore_conflicts=True)
+    held = RunLease.objects.select_for_update().get(conversation=conversation)
+    if held.run_id == run.id:
+        return held
     if not is_abandoned(held):
         raise busy(held.run_id)
     fail_abandoned(held.run_id)

@@ -76,30 +76,40 @@ def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory)
     )
 
 
-def write_system_message(
-    *, agent: Agent, conversation: Conversation, memory: AgentMemory | None = None
-) -> tuple[Message, bool]:
-    """The system message, compiled now if it is missing or out of date, and whether it was written.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemMessage:
+    message_id: str
+    #: The compiled text; None when it stands as it was.
+    new_text: str | None
 
-    The row keeps its id. Called inside a transaction by whoever holds the conversation.
+
+def write_system_message(
+    *,
+    agent: Agent,
+    conversation: Conversation,
+    memory: AgentMemory | None = None,
+    current_id: str | None = None,
+) -> SystemMessage:
+    """Compile the system message if it is missing or out of date. The row keeps its id.
+
+    Called inside a transaction by whoever holds the conversation; `current_id` saves a query to who knows it already.
     """
     memory = memory or load_memory(agent)
     source = prompt_source(agent, conversation, memory)
-    current = _current(conversation)
+    current_id = current_id or _current_id(conversation)
     fingerprint = source.fingerprint
-    if current is not None and conversation.compiled_hash == fingerprint:
-        return current, False
+    if current_id is not None and conversation.compiled_hash == fingerprint:
+        return SystemMessage(message_id=current_id, new_text=None)
     # A rebuild keeps the time of the last forced one: only `update_timestamp` moves it.
     compiled_at = conversation.compiled_at or timezone.now()
-    content = text_content(
-        compile_system_prompt(source, compiled_at=compiled_at, recall_count=recall_count(agent, conversation))
-    )
-    message = _store(agent, conversation, current, content, compiled_at)
+    recalled = recall_count(agent, conversation)
+    text = compile_system_prompt(source, compiled_at=compiled_at, recall_count=recalled)
+    message_id = _store(agent, conversation, current_id, text, compiled_at)
     conversation.compiled_hash = fingerprint
     conversation.compiled_at = compiled_at
     conversation.compiled_versions = {block.id: block.version for block in memory.blocks}
     conversation.save(update_fields=["compiled_hash", "compiled_at", "compiled_versions", "updated_at"])
-    return message, True
+    return SystemMessage(message_id=message_id, new_text=text)
 
 
 def recall_count(agent: Agent, conversation: Conversation) -> int:
@@ -108,31 +118,25 @@ def recall_count(agent: Agent, conversation: Conversation) -> int:
     return max(0, stored - conversation.entries.count())
 
 
-def _current(conversation: Conversation) -> Message | None:
-    entry = conversation.entries.filter(position=0).select_related("message").first()
-    return entry.message if entry is not None else None
+def _current_id(conversation: Conversation) -> str | None:
+    return conversation.entries.filter(position=0).values_list("message_id", flat=True).first()
 
 
 def _store(
-    agent: Agent,
-    conversation: Conversation,
-    current: Message | None,
-    content: list[dict[str, object]],
-    compiled_at: datetime,
-) -> Message:
+    agent: Agent, conversation: Conversation, current_id: str | None, text: str, compiled_at: datetime
+) -> str:
     assert connection.in_atomic_block, "the message, its place and its hash change together"
-    if current is not None:
-        current.content = content
-        current.save(update_fields=["content"])
-        return current
+    if current_id is not None:
+        Message.objects.filter(id=current_id).update(content=text_content(text))
+        return current_id
     message = Message.objects.create(
         workspace_id=agent.workspace_id,
         agent=agent,
         conversation=conversation,
         role="system",
-        content=content,
+        content=text_content(text),
         model=agent.model,
         created_at=compiled_at,
     )
     ContextEntry.objects.create(conversation=conversation, message=message, position=0)
-    return message
+    return message.id
