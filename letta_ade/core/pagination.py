@@ -42,8 +42,8 @@ def paginate(rows: QuerySet[M], page: PageRequest, *, among: QuerySet[M] | None 
     is_backward = page.before is not None and page.after is None
     for cursor, goes_on in ((page.after, True), (page.before, False)):
         if cursor is not None:
-            rows = rows.filter(_beside(_place_of(cursor, known, page.order_by), page, goes_on=goes_on))
-    found = list(rows.order_by(*_ordering(page, is_backward=is_backward))[:limit])
+            rows = _beside(rows, _place_of(cursor, known, page.order_by), page, goes_on=goes_on)
+    found = list(rows.order_by(*_ordering(rows, page, is_backward=is_backward))[:limit])
     return found[::-1] if is_backward else found
 
 
@@ -55,17 +55,22 @@ def _place_of(cursor: str, known: QuerySet[M], order_by: str) -> tuple[Any, str]
     return place
 
 
-def _ordering(page: PageRequest, *, is_backward: bool) -> list[Any]:
+def _ordering(rows: QuerySet[M], page: PageRequest, *, is_backward: bool) -> list[Any]:
     is_falling = (page.order == "desc") != is_backward
-    if page.order_by == "created_at":  # never null: a plain ordering can use the index
-        return ["-created_at", "-pk"] if is_falling else ["created_at", "pk"]
+    if not _can_be_null(rows, page.order_by):  # a plain ordering can use the index
+        return [f"-{page.order_by}", "-pk"] if is_falling else [page.order_by, "pk"]
     field = F(page.order_by)
     # Rows without a value are last in the order asked for, so first when it is read backwards.
     place = {"nulls_first": True} if is_backward else {"nulls_last": True}
     return [field.desc(**place), "-pk"] if is_falling else [field.asc(**place), "pk"]
 
 
-def _beside(place: tuple[Any, str], page: PageRequest, *, goes_on: bool) -> Q:
+def _can_be_null(rows: QuerySet[M], name: str) -> bool:
+    field = rows.model._meta.get_field(name)
+    return bool(getattr(field, "null", False))
+
+
+def _beside(rows: QuerySet[M], place: tuple[Any, str], page: PageRequest, *, goes_on: bool) -> QuerySet[M]:
     """The rows beyond a place: those that follow it, or (`goes_on` False) those that come before it."""
     value, row_id = place
     name = page.order_by
@@ -73,9 +78,9 @@ def _beside(place: tuple[Any, str], page: PageRequest, *, goes_on: bool) -> Q:
     tie = Q(**{f"pk__{direction}": row_id})
     if value is None:
         empty = Q(**{f"{name}__isnull": True}) & tie
-        return empty if goes_on else empty | Q(**{f"{name}__isnull": False})
+        return rows.filter(empty if goes_on else empty | Q(**{f"{name}__isnull": False}))
     # `value >= x` beside the alternatives lets PostgreSQL start its index scan at the cursor.
     beyond = Q(**{f"{name}__{direction}e": value}) & (Q(**{f"{name}__{direction}": value}) | tie)
-    if goes_on and name != "created_at":
-        return beyond | Q(**{f"{name}__isnull": True})
-    return beyond
+    if goes_on and _can_be_null(rows, name):
+        beyond |= Q(**{f"{name}__isnull": True})
+    return rows.filter(beyond)

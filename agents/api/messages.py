@@ -1,0 +1,116 @@
+"""Messages of an agent: sent, streamed, listed, and the runs that they start cancelled.
+
+A path with one asynchronous operation is asynchronous throughout, so all operations here are: rows are reached through
+`core/threads.py` only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from ninja import Query, Router
+
+from agents.api.schemas.message import CancelRuns, LettaResponse, MessageOptions, MessageQuery
+from agents.api.sse import Reader, sse_response
+from agents.api.streaming import Folded, Format, fold
+from agents.api.wire import wire_list
+from agents.models import Message
+from agents.services import execution
+from agents.services.execution import StartedRun
+from agents.services.messages import list_messages as find_messages
+from agents.services.runs import get_run_for
+from agents.streams import follow
+from letta_ade.accounts.requests import ApiRequest
+from letta_ade.core import threads
+from letta_ade.core.errors import Gone
+from letta_ade.core.schemas import AgentId, respond
+
+router = Router()
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+
+
+@router.post("/{agent_id}/messages", response=LettaResponse)
+async def create_message(request: ApiRequest, agent_id: AgentId, body: MessageOptions) -> HttpResponseBase:
+    body.check_streaming()
+    if body.streaming:
+        return await _stream(request, agent_id, body)
+    started = await _start(request, agent_id, body, run_type="send_message")
+    format = Format.of({"include_return_message_types": body.include_return_message_types})
+    folded = await fold(started.run_id, follow(started.run_id), format)
+    if folded is None:
+        raise Gone(
+            f"The events of run {started.run_id} are no longer kept; its messages are in the agent's list."
+        )
+    return _plain(started, folded)
+
+
+@router.post("/{agent_id}/messages/stream", response=LettaResponse, deprecated=True)
+async def stream_message(request: ApiRequest, agent_id: AgentId, body: MessageOptions) -> HttpResponseBase:
+    return await _stream(request, agent_id, body.model_copy(update={"streaming": True}))
+
+
+@router.get("/{agent_id}/messages", response=list[dict[str, Any]])
+async def list_messages(request: ApiRequest, agent_id: AgentId, query: Query[MessageQuery]) -> HttpResponse:
+    stored: list[Message] = await threads.run(
+        find_messages, caller=request.auth, agent_id=agent_id, filters=query.filters(), page=query.page()
+    )
+    types = query.include_return_message_types
+    return respond([each for each in wire_list(stored) if types is None or each["message_type"] in types])
+
+
+@router.post("/{agent_id}/messages/cancel", response=dict[str, str])
+async def cancel_runs(request: ApiRequest, agent_id: AgentId, body: CancelRuns | None = None) -> HttpResponse:
+    run_ids = body.run_ids if body is not None else None
+    return respond(await execution.cancel_runs(caller=request.auth, agent_id=agent_id, run_ids=run_ids))
+
+
+async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, run_type: str) -> StartedRun:
+    asked = body.run_request(agent_id, run_type=run_type, wait_seconds=_wait_seconds(request))
+    return await execution.start_run(caller=request.auth, request=asked)
+
+
+async def _stream(request: ApiRequest, agent_id: str, body: MessageOptions) -> HttpResponseBase:
+    started = await _start(request, agent_id, body, run_type="send_message_streaming")
+    is_numbered = body.background
+    if started.is_repeat:
+        run = await threads.run(get_run_for, caller=request.auth, run_id=started.run_id)
+        is_numbered = run.background
+    return sse_response(
+        Reader(
+            run_id=started.run_id,
+            format=Format(
+                stream_tokens=body.stream_tokens,
+                message_types=frozenset(body.include_return_message_types)
+                if body.include_return_message_types is not None
+                else None,
+            ),
+            include_pings=body.include_pings,
+            is_numbered=is_numbered,
+        )
+    )
+
+
+def _plain(started: StartedRun, folded: Folded) -> HttpResponse:
+    """The whole answer, or the error that ended the run. The messages of steps before the error are stored."""
+    if folded.error is None:
+        return respond(folded.response)
+    error = folded.error
+    kind = error["error_type"]
+    if kind.startswith("llm_"):
+        told = {"type": kind, "message": error["message"], "detail": error.get("detail")}
+        response = respond({"error": told, "run_id": started.run_id}, status=error.get("http_status", 500))
+    else:
+        detail = f"{error['message']} {error.get('detail') or ''}".strip()
+        response = respond({"detail": detail, "run_id": started.run_id}, status=error.get("http_status", 500))
+    # The input is stored: a client that sent it again would say it twice.
+    response["x-should-retry"] = "false"
+    return response
+
+
+def _wait_seconds(request: HttpRequest) -> float:
+    """How long the caller would rather wait than be told of a conflict: `Prefer: wait=SECONDS` (RFC 7240)."""
+    found = _WAIT.search(request.headers.get("Prefer", ""))
+    return float(found[1]) if found else 0.0

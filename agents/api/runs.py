@@ -1,0 +1,76 @@
+"""Runs: what they did, what they cost, and their stream once more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse, HttpResponseBase
+from django.utils import timezone
+from ninja import Query, Router
+
+from agents.api.schemas.message import ResumeStream
+from agents.api.schemas.run import RunQuery, RunResponse, RunUsageResponse, StepResponse
+from agents.api.sse import Reader, sse_response
+from agents.api.streaming import Format
+from agents.api.wire import wire_messages
+from agents.services import runs
+from letta_ade.accounts.requests import ApiRequest
+from letta_ade.core import threads
+from letta_ade.core.errors import Gone, Invalid
+from letta_ade.core.schemas import PageQuery, RunId, respond
+
+router = Router()
+
+
+@router.get("/", response=list[RunResponse])
+def list_runs(request: ApiRequest, query: Query[RunQuery]) -> HttpResponse:
+    found = runs.list_runs(caller=request.auth, filters=query.filters(), page=query.page(limit=100))
+    return respond([RunResponse.of(run) for run in found])
+
+
+@router.get("/{run_id}", response=RunResponse)
+def retrieve_run(request: ApiRequest, run_id: RunId) -> HttpResponse:
+    return respond(RunResponse.of(runs.get_run_for(caller=request.auth, run_id=run_id)))
+
+
+@router.get("/{run_id}/messages", response=list[dict[str, Any]])
+def list_run_messages(request: ApiRequest, run_id: RunId, query: Query[PageQuery]) -> HttpResponse:
+    page = query.page(limit=100, order="asc")
+    stored = runs.list_run_messages(caller=request.auth, run_id=run_id, page=page)
+    step = -1 if page.order == "desc" else 1
+    return respond([each for message in stored for each in wire_messages(message)[::step]])
+
+
+@router.get("/{run_id}/steps", response=list[StepResponse])
+def list_run_steps(request: ApiRequest, run_id: RunId, query: Query[PageQuery]) -> HttpResponse:
+    found = runs.list_run_steps(caller=request.auth, run_id=run_id, page=query.page(limit=100))
+    return respond([StepResponse.of(step) for step in found])
+
+
+@router.get("/{run_id}/usage", response=RunUsageResponse)
+def retrieve_run_usage(request: ApiRequest, run_id: RunId) -> HttpResponse:
+    return respond(RunUsageResponse.of(runs.run_usage(caller=request.auth, run_id=run_id)))
+
+
+@router.post("/{run_id}/stream")
+async def stream_run(
+    request: ApiRequest, run_id: RunId, body: ResumeStream | None = None
+) -> HttpResponseBase:
+    """The stream of a background run, from the start or from where a reader left it."""
+    asked = body or ResumeStream()
+    run = await threads.run(runs.get_run_for, caller=request.auth, run_id=run_id)
+    if not run.background:
+        raise Invalid("Only a run that was started with background: true has a stream to come back to.")
+    if run.has_ended and run.created_at < timezone.now() - timedelta(hours=settings.EVENT_RETENTION_HOURS):
+        raise Gone(f"The events of this run were kept for {settings.EVENT_RETENTION_HOURS} hours.")
+    return sse_response(
+        Reader(
+            run_id=run.id,
+            format=Format.of(run.request_config),
+            include_pings=asked.include_pings,
+            is_numbered=True,
+            after=asked.starting_after,
+        )
+    )

@@ -1,0 +1,377 @@
+"""Agents on the wire (spec/objects.md §1)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from ninja import Schema
+
+from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft, AgentFilters
+from agents.services.conversations import InitialMessage
+from letta_ade.core.clients import is_old_sdk
+from letta_ade.core.errors import Invalid, Unprocessable
+from letta_ade.core.pagination import Order, PageRequest
+from letta_ade.core.schemas import Body, PageQuery, Wire
+from letta_ade.llm.api.configs import EmbeddingConfig, LlmConfig
+from memory.api.schemas.block import BlockResponse, CreateBlock
+from tools.api.schemas.tool import ToolResponse
+
+#: What `include` may ask for, and what it is called without its prefix.
+Included = Literal[
+    "agent.blocks",
+    "agent.identities",
+    "agent.managed_group",
+    "agent.pending_approval",
+    "agent.secrets",
+    "agent.sources",
+    "agent.tags",
+    "agent.tools",
+]
+_RELATED = frozenset({"blocks", "tools", "tags", "sources", "identities"})
+
+
+class Memory(Wire):
+    """Deprecated twin of the blocks."""
+
+    agent_type: str
+    git_enabled: bool = False
+    blocks: list[BlockResponse]
+    file_blocks: list[dict[str, Any]] = []
+    prompt_template: str = ""
+
+
+class AgentEnvVar(Wire):
+    """A secret of the agent's tools, in clear text for who may edit."""
+
+    id: str
+    agent_id: str
+    key: str
+    value: str
+    description: str | None = None
+    value_enc: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+
+
+class AgentState(Wire):
+    """An agent with what is attached to it."""
+
+    id: str
+    name: str
+    agent_type: str
+    system: str
+    description: str | None
+    metadata: dict[str, Any] | None
+    blocks: list[BlockResponse]
+    memory: Memory
+    tools: list[ToolResponse]
+    sources: list[dict[str, Any]] = []
+    tags: list[str]
+    tool_rules: list[dict[str, Any]] | None
+    message_ids: list[str] | None
+    model: str | None
+    embedding: str | None
+    model_settings: dict[str, Any] | None
+    llm_config: LlmConfig
+    embedding_config: EmbeddingConfig | None
+    compaction_settings: dict[str, Any] | None
+    response_format: dict[str, Any] | None
+    secrets: list[AgentEnvVar]
+    tool_exec_environment_variables: list[AgentEnvVar]
+    identities: list[dict[str, Any]] = []
+    identity_ids: list[str] = []
+    managed_group: dict[str, Any] | None = None
+    multi_agent_group: dict[str, Any] | None = None
+    pending_approval: dict[str, Any] | None = None
+    message_buffer_autoclear: bool
+    enable_sleeptime: bool | None
+    timezone: str | None
+    max_files_open: int | None
+    per_file_view_window_char_limit: int | None
+    hidden: bool | None
+    last_run_completion: datetime | None
+    last_run_duration_ms: int | None
+    last_stop_reason: str | None
+    project_id: str | None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    deployment_id: str | None = None
+    entity_id: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    created_by_id: str | None
+    last_updated_by_id: str | None
+
+
+class CreateMessage(Body):
+    """A message that an agent is born with."""
+
+    role: Literal["user", "system", "assistant"]
+    content: str | list[dict[str, Any]]
+    otid: str | None = None
+
+    def initial(self) -> InitialMessage:
+        if isinstance(self.content, str):
+            return InitialMessage(role=self.role, text=self.content, otid=self.otid)
+        texts = [part.get("text") for part in self.content if part.get("type", "text") == "text"]
+        if len(texts) != len(self.content) or not all(isinstance(text, str) for text in texts):
+            raise Unprocessable("An initial message is a text, or text parts.")
+        return InitialMessage(role=self.role, text="\n".join(map(str, texts)), otid=self.otid)
+
+
+class AgentBody(Body):
+    """Fields that creating and changing an agent share. Deprecated ones are read where the newer one is missing."""
+
+    name: str | None = None
+    system: str | None = None
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
+    tags: list[str] | None = None
+    model: str | None = None
+    embedding: str | None = None
+    model_settings: dict[str, Any] | None = None
+    context_window_limit: int | None = None
+    block_ids: list[str] | None = None
+    tool_ids: list[str] | None = None
+    tool_rules: list[dict[str, Any]] | None = None
+    secrets: dict[str, str] | None = None
+    tool_exec_environment_variables: dict[str, str] | None = None
+    message_buffer_autoclear: bool | None = None
+    enable_sleeptime: bool | None = None
+    timezone: str | None = None
+    max_files_open: int | None = None
+    per_file_view_window_char_limit: int | None = None
+    response_format: dict[str, Any] | None = None
+    compaction_settings: dict[str, Any] | None = None
+    hidden: bool | None = None
+    project_id: str | None = None
+    parallel_tool_calls: bool | None = None
+    folder_ids: list[str] | None = None
+    source_ids: list[str] | None = None
+    identity_ids: list[str] | None = None
+    llm_config: dict[str, Any] | None = None
+    embedding_config: dict[str, Any] | None = None
+    max_tokens: int | None = None
+    max_reasoning_tokens: int | None = None
+    enable_reasoner: bool | None = None
+    reasoning: bool | None = None
+
+    def handle(self) -> str | None:
+        """The model, also from the deprecated configuration."""
+        return self.model or _handle_in(self.llm_config, "model_endpoint_type", "model")
+
+    def embedding_handle(self) -> str | None:
+        return self.embedding or _handle_in(
+            self.embedding_config, "embedding_endpoint_type", "embedding_model"
+        )
+
+    def window(self) -> int | None:
+        return self.context_window_limit or (self.llm_config or {}).get("context_window")
+
+    def settings(self) -> dict[str, Any]:
+        """The model settings that were asked for, under their newer or older names."""
+        asked = dict(self.model_settings or {})
+        if self.parallel_tool_calls is not None:
+            asked.setdefault("parallel_tool_calls", self.parallel_tool_calls)
+        if self.max_reasoning_tokens and (
+            self.max_tokens is None or self.max_reasoning_tokens >= self.max_tokens
+        ):
+            raise Invalid("max_reasoning_tokens must be below max_tokens, and needs it.")
+        if self.max_tokens is not None:
+            asked.setdefault("max_output_tokens", self.max_tokens)
+        if self.max_reasoning_tokens:
+            asked.setdefault("thinking", {"type": "enabled", "budget_tokens": self.max_reasoning_tokens})
+        if False in (self.reasoning, self.enable_reasoner):
+            asked.setdefault("thinking", {"type": "disabled", "budget_tokens": 0})
+        return asked
+
+    def asked_secrets(self) -> dict[str, str] | None:
+        return self.secrets if self.secrets is not None else self.tool_exec_environment_variables
+
+    def refuse_missing_kinds(self) -> None:
+        """Raise Invalid for rows of kinds that this server does not have."""
+        for kind, ids in (
+            ("folder", [*(self.folder_ids or ()), *(self.source_ids or ())]),
+            ("identity", self.identity_ids),
+        ):
+            if ids:
+                raise Invalid(f"There is no {kind} {ids[0]!r}.")
+
+
+class CreateAgent(AgentBody):
+    """A new agent; everything but the model has a default."""
+
+    agent_type: str = "letta_v1_agent"
+    memory_blocks: list[CreateBlock] | None = None
+    tools: list[str] | None = None
+    include_base_tools: bool = True
+    include_multi_agent_tools: bool = False
+    include_base_tool_rules: bool | None = None
+    initial_message_sequence: list[CreateMessage] | None = None
+
+    def draft(self) -> AgentDraft:
+        self.refuse_missing_kinds()
+        return AgentDraft(
+            name=self.name,
+            agent_type=self.agent_type,
+            system=self.system,
+            description=self.description,
+            metadata=self.metadata or {},
+            tags=tuple(self.tags or ()),
+            model=self.handle(),
+            embedding=self.embedding_handle(),
+            model_settings=self.settings(),
+            context_window_limit=self.window(),
+            blocks=tuple(block.draft() for block in self.memory_blocks or ()),
+            block_ids=tuple(self.block_ids or ()),
+            tool_names=tuple(self.tools or ()),
+            tool_ids=tuple(self.tool_ids or ()),
+            tool_rules=tuple(self.tool_rules or ()),
+            include_base_tools=self.include_base_tools,
+            include_base_tool_rules=self.include_base_tool_rules,
+            include_multi_agent_tools=self.include_multi_agent_tools,
+            secrets=self.asked_secrets() or {},
+            initial_messages=tuple(message.initial() for message in self.initial_message_sequence or ()),
+            message_buffer_autoclear=bool(self.message_buffer_autoclear),
+            enable_sleeptime=self.enable_sleeptime,
+            timezone=self.timezone,
+            max_files_open=self.max_files_open,
+            per_file_view_window_char_limit=self.per_file_view_window_char_limit,
+            response_format=self.response_format,
+            compaction_settings=self.compaction_settings,
+            hidden=self.hidden,
+            project_id=self.project_id,
+        )
+
+
+class UpdateAgent(AgentBody):
+    """What is to change: only fields that are sent. Null empties a field that may be empty and leaves others alone."""
+
+    message_ids: list[str] | None = None
+    last_run_completion: datetime | None = None
+    last_run_duration_ms: int | None = None
+    last_stop_reason: str | None = None
+
+    def changes(self) -> AgentChanges:
+        self.refuse_missing_kinds()
+        sent = self.model_fields_set
+        return AgentChanges(
+            name=self.name,
+            system=self.system,
+            description=self.description,
+            metadata=self.metadata,
+            tags=_frozen(self.tags),
+            model=self.handle(),
+            embedding=self.embedding_handle(),
+            model_settings=self.settings() or None,
+            context_window_limit=self.window(),
+            block_ids=_frozen(self.block_ids),
+            tool_ids=_frozen(self.tool_ids),
+            secrets=self.asked_secrets(),
+            tool_rules=None if self.tool_rules is None else tuple(self.tool_rules),
+            message_ids=_frozen(self.message_ids),
+            message_buffer_autoclear=self.message_buffer_autoclear,
+            enable_sleeptime=self.enable_sleeptime,
+            timezone=self.timezone,
+            max_files_open=self.max_files_open,
+            per_file_view_window_char_limit=self.per_file_view_window_char_limit,
+            response_format=self.response_format,
+            compaction_settings=self.compaction_settings,
+            hidden=self.hidden,
+            project_id=self.project_id,
+            last_run_completion=self.last_run_completion,
+            last_run_duration_ms=self.last_run_duration_ms,
+            last_stop_reason=self.last_stop_reason,
+            cleared=frozenset(name for name in sent & EMPTY_VALUES.keys() if getattr(self, name) is None),
+        )
+
+
+class IncludeQuery(Schema):
+    """What an answer with agents is to hold beside the agents themselves."""
+
+    include: list[Included] | None = None
+    #: Deprecated; names without `agent.`.
+    include_relationships: list[str] | None = None
+
+    def included(self, request: HttpRequest) -> frozenset[str]:
+        """Names without prefix. SDK 0.x gets all relationships unless it names some."""
+        named = {name.removeprefix("agent.") for name in self.include or ()}
+        named |= {"blocks" if name == "memory" else name for name in self.include_relationships or ()}
+        if not named and self.include_relationships is None and is_old_sdk(request):
+            return _RELATED
+        return frozenset(named)
+
+
+class RelatedQuery(PageQuery, IncludeQuery):
+    """A list of agents that something else leads to."""
+
+
+class AgentQuery(IncludeQuery):
+    """Filters of the list of agents."""
+
+    before: str | None = None
+    after: str | None = None
+    limit: int | None = None
+    order: Order | None = None
+    order_by: Literal["created_at", "updated_at", "last_run_completion"] | None = None
+    ascending: bool | None = None
+    sort_by: str | None = None
+    name: str | None = None
+    tags: list[str] | None = None
+    match_all_tags: bool = False
+    query_text: str | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    identity_id: str | None = None
+    identifier_keys: list[str] | None = None
+    last_stop_reason: str | None = None
+    created_by_id: str | None = None
+    show_hidden_agents: bool = False
+
+    def page(self) -> PageRequest:
+        order: Order = "asc" if self.ascending else "desc"
+        return PageRequest(
+            limit=50 if self.limit is None else self.limit,
+            order=self.order or order,
+            after=self.after or None,
+            before=self.before or None,
+            order_by=self.order_by or _sort_field(self.sort_by),
+        )
+
+    def filters(self) -> AgentFilters:
+        return AgentFilters(
+            name=self.name,
+            query=self.query_text,
+            tags=tuple(self.tags or ()),
+            match_all_tags=self.match_all_tags,
+            project_id=self.project_id,
+            last_stop_reason=self.last_stop_reason,
+            created_by_id=self.created_by_id,
+            shows_hidden=self.show_hidden_agents,
+            is_impossible=any(
+                (self.template_id, self.base_template_id, self.identity_id, self.identifier_keys)
+            ),
+        )
+
+
+def _sort_field(name: str | None) -> str:
+    return name if name in ("created_at", "updated_at", "last_run_completion") else "created_at"
+
+
+def _frozen(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _handle_in(config: dict[str, Any] | None, kind: str, model: str) -> str | None:
+    if not config:
+        return None
+    if config.get("handle"):
+        return str(config["handle"])
+    if config.get(kind) and config.get(model):
+        return f"{config[kind]}/{config[model]}"
+    return None

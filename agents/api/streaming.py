@@ -1,0 +1,168 @@
+"""From the events of a run to the messages that a client reads (spec/streaming.md §3–§6).
+
+Streamed and plain answers come from the same translation: a plain one is the fold of the step-wise one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agents.api.schemas.message import LettaResponse, StopReason, UsageStatistics
+from agents.api.wire import WireMessage, head, hidden_fields, wire_messages
+from agents.models import Message
+from agents.runtime.events import (
+    Event,
+    ReasoningDelta,
+    ReasoningHidden,
+    RunEnded,
+    StepStored,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+)
+
+#: What a run stores that is not said to the client: its own input, and notes to the model.
+_SILENT_ROLES = frozenset({"user", "system", "summary"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How a client wants a run told."""
+
+    stream_tokens: bool = False
+    #: None: all types.
+    message_types: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, request_config: dict[str, Any]) -> Format:
+        """The form in which a run was ordered."""
+        types = request_config.get("include_return_message_types")
+        return cls(
+            stream_tokens=bool(request_config.get("stream_tokens")),
+            message_types=None if types is None else frozenset(types),
+        )
+
+
+class Translator:
+    """Gives the wire messages of each event of one run."""
+
+    def __init__(self, run_id: str, format: Format) -> None:
+        self._run_id = run_id
+        self._format = format
+
+    def messages(self, event: Event) -> list[WireMessage]:
+        """The messages that the event stands for; none for most. The end of a run is not among them (`ending`)."""
+        found = self._stored(event) if isinstance(event, StepStored) else self._piece(event)
+        wanted = self._format.message_types
+        return found if wanted is None else [each for each in found if each["message_type"] in wanted]
+
+    def _stored(self, event: StepStored) -> list[WireMessage]:
+        found: list[WireMessage] = []
+        for data in event.messages:
+            if data["id"] in event.input_ids or data["role"] in _SILENT_ROLES:
+                continue
+            if self._format.stream_tokens and data["role"] != "tool":
+                continue  # its pieces were sent
+            found += wire_messages(Message.from_data(data))
+        return found
+
+    def _piece(self, event: Event) -> list[WireMessage]:
+        if not self._format.stream_tokens:
+            return []
+        match event:
+            case TextDelta():
+                return [self._chunk("assistant_message", event, content=event.text)]
+            case ReasoningDelta():
+                fields = {"reasoning": event.text, "source": "reasoner_model", "signature": None}
+                return [self._chunk("reasoning_message", event, **fields)]
+            case ReasoningHidden():
+                return [self._chunk("hidden_reasoning_message", event, **hidden_fields(event.data))]
+            case ToolCallStarted():
+                return [self._call(event, {"name": event.name, "tool_call_id": event.tool_call_id})]
+            case ToolCallDelta():
+                return [self._call(event, {"arguments": event.arguments, "tool_call_id": event.tool_call_id})]
+            case _:
+                return []
+
+    def _call(self, event: ToolCallStarted | ToolCallDelta, call: dict[str, str]) -> WireMessage:
+        kind = "approval_request_message" if event.is_request else "tool_call_message"
+        chunk = self._chunk(kind, event, tool_call=call, tool_calls=call)
+        return {**chunk, "otid": event.message_id} if event.is_request else chunk
+
+    def _chunk(
+        self,
+        message_type: str,
+        event: TextDelta | ReasoningDelta | ReasoningHidden | ToolCallStarted | ToolCallDelta,
+        **fields: Any,
+    ) -> WireMessage:
+        return {
+            **head(
+                message_type,
+                message_id=event.message_id,
+                otid=event.otid,
+                date=datetime.now(UTC),
+                step_id=event.step_id,
+                run_id=self._run_id,
+            ),
+            **fields,
+        }
+
+
+def ping(run_id: str, seq_id: int | None) -> WireMessage:
+    """A sign of life; the first one tells the client which run it reads."""
+    message = head(
+        "ping",
+        message_id=f"ping-{uuid.uuid4()}",
+        otid=None,
+        date=datetime.now(UTC),
+        step_id=None,
+        run_id=run_id,
+    )
+    return {**message, "seq_id": seq_id}
+
+
+def stop_reason(event: RunEnded) -> StopReason:
+    """Why the run ended."""
+    return StopReason(stop_reason=event.stop_reason)
+
+
+def usage(event: RunEnded) -> UsageStatistics:
+    """The sums of the run; what nobody reported is null."""
+    known = UsageStatistics.model_fields.keys() - {"message_type"}
+    return UsageStatistics(**{name: value for name, value in event.usage.items() if name in known})
+
+
+def error_message(error: dict[str, Any], seq_id: int | None) -> WireMessage:
+    """The error of a run as clients read it, without what is for our own doors."""
+    return {
+        "message_type": "error_message",
+        "run_id": error["run_id"],
+        "error_type": error["error_type"],
+        "message": error["message"],
+        "detail": error.get("detail"),
+        "seq_id": seq_id,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """A whole run as one answer; `error` when it failed by an error."""
+
+    response: LettaResponse
+    error: dict[str, Any] | None
+
+
+async def fold(run_id: str, events: AsyncIterator[tuple[int, Event]], format: Format) -> Folded | None:
+    """The answer of a run once it has ended; None when its events are gone."""
+    translator = Translator(run_id, format)
+    messages: list[WireMessage] = []
+    async for _, event in events:
+        messages += translator.messages(event)
+        if isinstance(event, RunEnded):
+            response = LettaResponse(messages=messages, stop_reason=stop_reason(event), usage=usage(event))
+            return Folded(response=response, error=event.error)
+    return None

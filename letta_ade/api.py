@@ -1,0 +1,198 @@
+"""The REST API: its routers, who may call, and how errors are answered."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from django.db import DataError, IntegrityError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from agents.api.agent_blocks import router as agent_blocks
+from agents.api.agent_tools import router as agent_tools
+from agents.api.agents import router as agents
+from agents.api.blocks import router as blocks_of_agents
+from agents.api.messages import router as messages
+from agents.api.passages import router as passages
+from agents.api.runs import router as runs
+from letta_ade.accounts.auth import Caller, Door, resolve_caller
+from letta_ade.core.errors import AdeError, Unauthenticated
+from letta_ade.core.json_bodies import BodyParser, InvalidJson
+from letta_ade.core.schemas import MALFORMED_ID, respond
+from letta_ade.llm.api.models import router as models
+from letta_ade.llm.errors import ModelError
+from memory.api.blocks import router as blocks
+from tools.api.tools import router as tools
+
+logger = logging.getLogger(__name__)
+
+#: SQLSTATE of a deadlock, a failed serialisation, and a lock that could not be had: the same request may pass a moment later.
+_PASSING_STATES = {"40P01", "40001", "55P03"}
+
+
+def product_version() -> str:
+    """The installed version of this product."""
+    try:
+        return version("letta-ade")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0"
+
+
+def authenticate(request: HttpRequest) -> Caller:
+    """The caller, which operations find at `request.auth`. Raises Unauthenticated or Forbidden."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    door = Door(
+        headers=headers, client_host=request.META.get("REMOTE_ADDR") or None, method=request.method or "GET"
+    )
+    return resolve_caller(door)
+
+
+api = NinjaAPI(
+    title="Letta API",
+    version=product_version(),
+    description="Agents with durable memory. The routes are those of letta-client 1.12.1.",
+    # Served at /openapi.json, beside /v1; a page that shows it would load scripts of another origin.
+    openapi_url="",
+    docs_url=None,
+    auth=authenticate,
+    parser=BodyParser(),
+)
+
+api.add_router("/agents", agents, tags=["agents"])
+api.add_router("/agents", agent_blocks, tags=["agents"])
+api.add_router("/agents", agent_tools, tags=["agents"])
+api.add_router("/agents", messages, tags=["messages"])
+api.add_router("/agents", passages, tags=["passages"])
+api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
+api.add_router("/blocks", blocks, tags=["blocks"])
+api.add_router("/tools", tools, tags=["tools"])
+api.add_router("/runs", runs, tags=["runs"])
+api.add_router("/models", models, tags=["models"])
+
+
+@api.get("/health/", auth=None, tags=["health"], url_name="health")
+def health(request: HttpRequest) -> HttpResponse:
+    """Whether the server answers."""
+    return respond({"version": product_version(), "status": "ok"})
+
+
+@api.get("/ready/", auth=None, tags=["health"], url_name="ready")
+def ready(request: HttpRequest) -> HttpResponse:
+    """Whether the server can do its work: it reaches its database."""
+    from django.db import connection
+
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except OperationalError:
+        return respond({"version": product_version(), "status": "unavailable"}, status=503)
+    return respond({"version": product_version(), "status": "ok"})
+
+
+def error_response(request: HttpRequest, error: AdeError) -> HttpResponse:
+    """The one table from our errors to REST answers (spec/sdk-and-server.md §4)."""
+    body: dict[str, Any]
+    match error:
+        case ModelError():
+            body = {
+                "error": {"type": error.error_type, "message": error.message, "detail": error.detail},
+            }
+        case Unauthenticated():
+            body = {"detail": error.message}
+        case _:
+            body = {"detail": f"{error.code}: {error.message}", **error.data}
+    response = respond(body, status=error.status)
+    if should_not_retry(request, error.status, is_retryable=error.is_retryable):
+        response["x-should-retry"] = "false"
+    return response
+
+
+def should_not_retry(request: HttpRequest, status: int, *, is_retryable: bool = False) -> bool:
+    """Whether the client, which repeats 409, 429 and 5xx by itself, must be told not to.
+
+    A conflict does not go away by waiting half a second, and a message that is posted again would be answered again.
+    """
+    if status == 409:
+        return not is_retryable
+    return request.method == "POST" and status >= 500 and not is_retryable
+
+
+@api.exception_handler(AdeError)
+def _on_ade_error(request: HttpRequest, error: AdeError) -> HttpResponse:
+    if error.status >= 500 and not isinstance(error, ModelError) and error.status != 501:
+        logger.exception("%s %s failed", request.method, request.path)
+    return error_response(request, error)
+
+
+@api.exception_handler(ValidationError)
+def _on_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    return _validation_response(error.errors)
+
+
+@api.exception_handler(HttpError)
+def _on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if isinstance(error.__cause__, InvalidJson):
+        place = error.__cause__
+        return _validation_response([{"type": "json_invalid", "loc": ("body",), "msg": str(place)}])
+    return respond({"detail": str(error)}, status=error.status_code)
+
+
+def _validation_response(errors: list[dict[str, Any]]) -> HttpResponse:
+    """`detail` is the list as text, as V1 wrote it; `errors` is the list itself."""
+    plain = [{"type": each["type"], "loc": tuple(each["loc"]), "msg": each["msg"]} for each in errors]
+    body: dict[str, Any] = {"detail": str(plain), "errors": plain, "trace_id": ""}
+    if examples := [each["ctx"]["example"] for each in errors if each["type"] == MALFORMED_ID]:
+        body["examples"] = examples
+    return respond(body, status=422)
+
+
+@api.exception_handler(IntegrityError)
+def _on_integrity_error(request: HttpRequest, error: IntegrityError) -> HttpResponse:
+    # The services check first; what arrives here lost a race.
+    logger.warning("%s %s lost a race: %s", request.method, request.path, error)
+    response = respond(
+        {"detail": "CONFLICT: Somebody else made the same change at the same time."}, status=409
+    )
+    response["x-should-retry"] = "false"
+    return response
+
+
+@api.exception_handler(OperationalError)
+def _on_operational_error(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    if getattr(error.__cause__, "sqlstate", None) in _PASSING_STATES:
+        response = respond({"detail": "CONFLICT: The rows are locked by another request."}, status=409)
+        response["Retry-After"] = "1"
+        return response
+    logger.exception("%s %s failed", request.method, request.path)
+    response = respond({"detail": "UNAVAILABLE: The database cannot be reached."}, status=503)
+    response["Retry-After"] = "1"
+    return response
+
+
+@api.exception_handler(DataError)
+def _on_data_error(request: HttpRequest, error: DataError) -> HttpResponse:
+    return respond({"detail": f"INVALID_ARGUMENT: {str(error).splitlines()[0]}"}, status=400)
+
+
+@api.exception_handler(Exception)
+def _on_exception(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.exception("%s %s failed", request.method, request.path)
+    response = respond({"detail": "An unknown error occurred"}, status=500)
+    if should_not_retry(request, 500):
+        response["x-should-retry"] = "false"
+    return response
+
+
+def openapi(request: HttpRequest) -> HttpResponse:
+    """The API's description."""
+    return JsonResponse(api.get_openapi_schema(path_prefix="/v1/"))
+
+
+urlpatterns = [
+    path("v1/", api.urls),
+    path("openapi.json", openapi),
+]
