@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from agents.models import RunEvent
 from agents.services.leases import reap_abandoned_runs
+from letta_ade.core import threads
 from letta_ade.core.jobs import app
 
 logger = logging.getLogger(__name__)
@@ -17,25 +18,31 @@ logger = logging.getLogger(__name__)
 _EVENTS_AT_ONCE = 20_000
 
 
+# Jobs are asynchronous and hop to our own threads: procrastinate's would keep connections that nobody looks after.
+
+
 @app.periodic(cron="* * * * *")
-@app.task(queueing_lock="reap_runs", pass_context=False)
-def reap_runs(timestamp: int) -> None:
+@app.task(queueing_lock="reap_runs")
+async def reap_runs(timestamp: int) -> None:
     """End the runs whose process has died."""
-    for run_id in reap_abandoned_runs():
+    for run_id in await threads.run(reap_abandoned_runs):
         logger.warning("run %s was abandoned by its process and is now failed", run_id)
 
 
 @app.periodic(cron="7 * * * *")
-@app.task(queueing_lock="forget_events", pass_context=False)
-def forget_events(timestamp: int) -> int:
-    """Delete the events of runs that nobody can resume any more; how many rows went.
+@app.task(queueing_lock="forget_events")
+async def forget_events(timestamp: int) -> None:
+    """Delete the events of runs that nobody can resume any more.
 
     What a run said is in its messages; its events are only its stream.
     """
+    while await threads.run(_forget_some):
+        pass
+
+
+def _forget_some() -> int:
     before = timezone.now() - timedelta(hours=settings.EVENT_RETENTION_HOURS)
     old = RunEvent.objects.filter(run__created_at__lt=before, run__completed_at__isnull=False)
-    gone = 0
-    while ids := list(old.values_list("id", flat=True)[:_EVENTS_AT_ONCE]):
-        deleted, _ = RunEvent.objects.filter(id__in=ids).delete()
-        gone += deleted
-    return gone
+    ids = list(old.values_list("id", flat=True)[:_EVENTS_AT_ONCE])
+    deleted, _ = RunEvent.objects.filter(id__in=ids).delete()
+    return deleted

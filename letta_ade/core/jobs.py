@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 __all__ = ["app", "run_worker"]
 
 
-async def run_worker(*, concurrency: int = 4, name: str = "worker") -> None:
-    """Work on jobs until cancelled. Signals stay with the server; running jobs get some seconds to finish."""
+async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool = True) -> None:
+    """Work on jobs until cancelled, or, without `wait`, until none is left. Signals stay with the server; running jobs get some seconds to finish."""
     database = settings.DATABASES["default"]
     connector = PsycopgConnector(
         kwargs={
@@ -34,6 +34,7 @@ async def run_worker(*, concurrency: int = 4, name: str = "worker") -> None:
             await worker_app.run_worker_async(
                 concurrency=concurrency,
                 name=name,
+                wait=wait,
                 install_signal_handlers=False,
                 listen_notify=True,
                 delete_jobs="successful",
