@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("tools.web.urls")),
 ]
 
+handler400 = "letta_ade.web.errors.bad_request"
 handler403 = "letta_ade.web.errors.forbidden"
 handler404 = "letta_ade.web.errors.not_found"
 handler500 = "letta_ade.web.errors.server_error"

@@ -63,12 +63,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return error_response(request, error)
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler403."""
     return error_response(request, Forbidden())
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler404: an address that no page has."""
     return error_response(request, NotFound(f"There is no page at {request.path}."))
 

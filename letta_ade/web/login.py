@@ -18,7 +18,9 @@ from letta_ade.web.security import logged_in_user
 
 
 class LoginForm(forms.Form):
-    email = forms.EmailField(error_messages={"required": "An email is needed.", "invalid": "This is not an email."})
+    email = forms.EmailField(
+        error_messages={"required": "An email is needed.", "invalid": "This is not an email."}
+    )
     password = forms.CharField(strip=False, error_messages={"required": "A password is needed."})
 
 
@@ -41,7 +43,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     user = authenticate(request, username=email, password=form.cleaned_data["password"])
     if not isinstance(user, User):
         left = attempts.fail(key)
-        form.add_error("password", f"Email and password do not match. {left} {'try' if left == 1 else 'tries'} left.")
+        form.add_error(
+            "password", f"Email and password do not match. {left} {'try' if left == 1 else 'tries'} left."
+        )
         return _page(request, form, target, status=422)
     attempts.succeed(key)
     login(request, user)

@@ -74,7 +74,9 @@ class CallerMiddleware:
 def door_of(request: HttpRequest) -> Door:
     """What the request tells about its origin."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Door(headers=headers, client_host=request.META.get("REMOTE_ADDR") or None, method=request.method or "GET")
+    return Door(
+        headers=headers, client_host=request.META.get("REMOTE_ADDR") or None, method=request.method or "GET"
+    )
 
 
 def logged_in_user(request: HttpRequest) -> User | None:

@@ -17,6 +17,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from letta_ade.accounts.auth import Action, Caller
+
 register = template.Library()
 
 #: An age above this is told as a date.
@@ -42,8 +44,9 @@ def _stamp(path: str) -> str:
 def icon(name: str, extra: str = "") -> SafeString:
     """An icon of the sprite, hidden from screen readers. `extra` are more classes: `{% icon "plus" "i-14" %}`."""
     return format_html(
-        '<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>' if extra else
-        '<svg class="i{}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        '<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>'
+        if extra
+        else '<svg class="i{}" aria-hidden="true"><use href="{}#{}"/></svg>',
         extra,
         asset("vendor/icons.svg"),
         name,
@@ -189,3 +192,15 @@ def address_without(context: template.Context, name: str, value: str) -> str:
         if key != "after" and (key, item) != (name, value)
     ]
     return f"{request.path}?{urlencode(pairs)}" if pairs else request.path
+
+
+@register.filter
+def may(caller: Caller | None, action: Action) -> bool:
+    """Whether the caller's role allows the action: `{% if caller|may:"edit" %}`."""
+    return caller is not None and caller.can(action)
+
+
+@register.filter
+def first_line(text: str | None) -> str:
+    """What stands before the first line end."""
+    return (text or "").strip().partition("\n")[0]

@@ -1,0 +1,20 @@
+"""Addresses of the agents' pages. The workbench of one agent has its own list, in `workbench_urls`."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from agents.web import agent_form, agents
+
+app_name = "agents"
+
+urlpatterns = [
+    path("agents/", agents.list_page, name="list"),
+    path("agents/new/", agent_form.create_page, name="create"),
+    path("agents/of-block/<str:block_id>/", agents.agents_of_block, name="of_block"),
+    path("agents/of-tool/<str:tool_id>/", agents.agents_of_tool, name="of_tool"),
+    path("agents/<str:agent_id>/peek/", agents.peek_panel, name="peek"),
+    path("agents/<str:agent_id>/delete/", agents.delete_page, name="delete"),
+    # Its page is named `detail`.
+    path("agents/<str:agent_id>/", include("agents.web.workbench_urls")),
+]

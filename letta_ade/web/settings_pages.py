@@ -1,0 +1,134 @@
+"""Settings: API keys, providers, and what this server is."""
+
+from __future__ import annotations
+
+import platform
+from itertools import groupby
+from typing import Any
+
+import django
+from django import forms
+from django.conf import settings
+from django.db import connection
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from letta_ade.accounts.auth import trusts_loopback
+from letta_ade.accounts.models import ApiKey, Role, User, Workspace
+from letta_ade.accounts.pages import PageRequest
+from letta_ade.accounts.services.api_keys import create_api_key, revoke_api_key
+from letta_ade.core.errors import NotFound
+from letta_ade.llm import catalog
+from letta_ade.llm.environment import missing_variable
+from letta_ade.llm.profiles import PROVIDERS
+from letta_ade.web.shell import server_version
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(
+        max_length=120,
+        widget=forms.TextInput(
+            attrs={"class": "form-control", "autocomplete": "off", "placeholder": "nightly-sync"}
+        ),
+        error_messages={"required": "A key needs a name."},
+    )
+    role = forms.ChoiceField(
+        choices=Role.choices, initial=Role.EDITOR, widget=forms.Select(attrs={"class": "form-select"})
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+
+
+@require_GET
+def index(request: PageRequest) -> HttpResponse:
+    """The first page that the caller may see."""
+    return redirect("settings:keys" if request.caller.can("manage") else "settings:providers")
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def keys_page(request: PageRequest) -> HttpResponse:
+    """The keys of the workspace. A new key is in the answer to its form, and nowhere else, ever."""
+    request.caller.check("manage")
+    form = KeyForm(request.POST if request.method == "POST" else None)
+    created = None
+    if request.method == "POST" and form.is_valid():
+        created = create_api_key(
+            name=form.cleaned_data["name"],
+            role=form.cleaned_data["role"],
+            user=User.objects.filter(id=request.caller.id).first(),
+            workspace=Workspace.objects.get(id=request.caller.workspace_id),
+        )
+        form = KeyForm()
+    keys = ApiKey.objects.filter(workspace_id=request.caller.workspace_id).select_related("user")
+    context = {
+        "form": form,
+        "created": created,
+        "keys": keys.filter(revoked_at=None),
+        "revoked": keys.exclude(revoked_at=None),
+        "is_local_mode": trusts_loopback(),
+    }
+    return render(request, "settings/keys.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def revoke_key(request: PageRequest, key_id: str) -> HttpResponse:
+    """Names what stops working, then revokes."""
+    request.caller.check("manage")
+    key = ApiKey.objects.filter(id=key_id, workspace_id=request.caller.workspace_id).first()
+    if key is None:
+        raise NotFound("API key not found")
+    if request.method == "POST":
+        revoke_api_key(key=key)
+        return redirect("settings:keys")
+    return render(request, "settings/revoke_key.html", {"key": key})
+
+
+@require_GET
+def providers_page(request: PageRequest) -> HttpResponse:
+    """Where models run: each provider with its state and models, and how the others are switched on."""
+    request.caller.check("read")
+    models = catalog.list_models(refresh="refresh" in request.GET)
+    embeddings = catalog.list_embedding_models()
+    by_provider = {name: list(infos) for name, infos in groupby(models, key=lambda info: info.provider_name)}
+    embedding_by_provider = {
+        name: list(infos) for name, infos in groupby(embeddings, key=lambda info: info.provider_name)
+    }
+    states = catalog.provider_states()
+    configured = {state.provider_type for state in states}
+    context = {
+        "providers": [
+            (state, by_provider.get(state.name, []), embedding_by_provider.get(state.name, []))
+            for state in states
+        ],
+        "others": [
+            (profile, missing_variable(profile))
+            for profile in PROVIDERS
+            if profile.provider_type not in configured and profile.protocol != "demo"
+        ],
+        "default_handle": catalog.default_handle(),
+    }
+    return render(request, "settings/providers.html", context)
+
+
+@require_GET
+def about_page(request: PageRequest) -> HttpResponse:
+    """What this server is and where it keeps things."""
+    request.caller.check("read")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database()), current_setting('server_version')")
+        size, database_version = cursor.fetchone()
+    context = {
+        "version": server_version(),
+        "python_version": platform.python_version(),
+        "django_version": django.get_version(),
+        "database_version": database_version,
+        "database_megabytes": size / 1e6,
+        # Where files are is for who runs the server.
+        "data_dir": settings.DATA_DIR if request.caller.can("manage") else None,
+        "is_local_mode": trusts_loopback(),
+    }
+    return render(request, "settings/about.html", context)

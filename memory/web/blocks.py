@@ -1,0 +1,206 @@
+"""Pages of the blocks: the list, one block with its versions, a new one, deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from letta_ade.accounts.pages import PageRequest
+from letta_ade.core import pagination
+from letta_ade.core.errors import AdeError, Conflict
+from letta_ade.llm.tokens import estimate_text
+from memory.models import Block
+from memory.services.blocks import (
+    create_block,
+    delete_block,
+    get_block_for,
+    list_blocks,
+    update_block,
+    verify_block,
+)
+from memory.web.block_versions import diff_rows, get_version, list_lines
+from memory.web.forms import OFFERED_LIMIT, BlockForm
+
+PAGE_ROWS = 50
+#: Value of `sort` → (its name, the column, the direction). The first is the default.
+SORTS: dict[str, tuple[str, str, pagination.Order]] = {
+    "changed": ("Changed, newest first", "updated_at", "desc"),
+    "created": ("Created, newest first", "created_at", "desc"),
+    "label": ("Label, A to Z", "label", "asc"),
+}
+
+
+@require_GET
+def list_page(request: PageRequest) -> HttpResponse:
+    """The blocks, filtered and sorted by the address."""
+    caller = request.caller
+    text = request.GET.get("q", "").strip()
+    sort = request.GET.get("sort", "") if request.GET.get("sort") in SORTS else "changed"
+    _, column, order = SORTS[sort]
+    blocks = list_blocks(caller=caller)
+    if text:
+        blocks = blocks.filter(
+            Q(label__icontains=text) | Q(description__icontains=text) | Q(value__icontains=text) | Q(id=text)
+        )
+    after = request.GET.get("after") or None
+    page = pagination.PageRequest(limit=PAGE_ROWS + 1, order=order, after=after, order_by=column)
+    found = pagination.paginate(
+        blocks.annotate(agent_count=Count("agent_links")),
+        page,
+        among=Block.objects.filter(workspace_id=caller.workspace_id),
+    )
+    shown = found[:PAGE_ROWS]
+    total = blocks.count()
+    context: dict[str, Any] = {
+        "blocks": shown,
+        "next_after": shown[-1].id if len(found) > PAGE_ROWS else None,
+        "has_earlier": after is not None,
+        "total": total,
+        "text": text,
+        "sort": sort,
+        "sort_name": SORTS[sort][0],
+        "sorts": [(value, name) for value, (name, _, _) in SORTS.items()],
+        "has_any": bool(total) or bool(text),
+    }
+    template = "blocks/partials/list.html" if request.htmx.target == "block-list" else "blocks/list.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def create_page(request: PageRequest) -> HttpResponse:
+    """The form for a block that no agent holds yet."""
+    caller = request.caller
+    caller.check("edit")
+    form = BlockForm(request.POST if request.method == "POST" else None, initial={"limit": OFFERED_LIMIT})
+    if request.method == "POST" and form.is_valid():
+        try:
+            block = create_block(caller=caller, draft=form.draft())
+        except AdeError as error:
+            form.add_error(None, error.message)
+        else:
+            messages.success(request, f"Created {block.label} v1")
+            return redirect("blocks:detail", block_id=block.id)
+    return render(request, "blocks/create.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
+    """One block: versions, value, what hangs on it. A save carries the version that it was made from."""
+    caller = request.caller
+    block = get_block_for(caller=caller, block_id=block_id)
+    if request.method == "GET":
+        return _detail(request, block, _form_of(block))
+    caller.check("edit")
+    form = BlockForm(request.POST)
+    if not form.is_valid():
+        return _detail(request, block, form, status=422)
+    base_version = form.cleaned_data["base_version"]
+    try:
+        saved = update_block(
+            caller=caller, block_id=block_id, changes=form.changes(), base_version=base_version
+        )
+    except Conflict as error:
+        if "current_version" not in error.data:
+            form.add_error("label", error.message)
+            return _detail(request, block, form, status=422)
+        return _clash(request, get_block_for(caller=caller, block_id=block_id), form)
+    except AdeError as error:
+        form.add_error(None, error.message)
+        return _detail(request, block, form, status=422)
+    if saved.version == base_version:
+        messages.success(request, f"{saved.label} is unchanged")
+    else:
+        messages.success(request, f"Saved {saved.label} v{saved.version}")
+    return redirect("blocks:detail", block_id=block_id)
+
+
+def _form_of(block: Block) -> BlockForm:
+    return BlockForm(
+        initial={
+            "label": block.label,
+            "description": block.description or "",
+            "limit": block.limit,
+            "read_only": block.read_only,
+            "value": block.value,
+            "base_version": block.version,
+        }
+    )
+
+
+def _clash(request: PageRequest, block: Block, form: BlockForm) -> HttpResponse:
+    """Somebody saved in between: what was typed stays, next to how it differs from what is stored now."""
+    data = form.data.copy()
+    data["base_version"] = str(block.version)
+    kept = BlockForm(data)
+    kept.is_valid()
+    extra = {"clash": diff_rows(block.value, form.cleaned_data["value"]), "is_clash": True}
+    return _detail(request, block, kept, status=409, **extra)
+
+
+def _detail(
+    request: PageRequest, block: Block, form: BlockForm, *, status: int = 200, **extra: Any
+) -> HttpResponse:
+    lines, more_before = list_lines(caller=request.caller, block=block)
+    context = {
+        "block": block,
+        "form": form,
+        "lines": lines,
+        "more_before": more_before,
+        "token_count": estimate_text(block.value),
+        **extra,
+    }
+    return render(request, "blocks/detail.html", context, status=status)
+
+
+@require_GET
+def version_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
+    """One version: how it differs from the one before it, and its whole value."""
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    version, before = get_version(caller=request.caller, block=block, number=number)
+    lines, more_before = list_lines(caller=request.caller, block=block)
+    context = {
+        "block": block,
+        "version": version,
+        "before": before,
+        "rows": diff_rows(before.value if before else "", version.value),
+        "value_lines": version.value.split("\n"),
+        "shows_value": request.GET.get("show") == "value",
+        "lines": lines,
+        "more_before": more_before,
+    }
+    return render(request, "blocks/version.html", context)
+
+
+@require_GET
+def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResponse:
+    """More of the list of versions."""
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    lines, more_before = list_lines(caller=request.caller, block=block, before=before)
+    context = {"block": block, "lines": lines, "more_before": more_before}
+    return render(request, "blocks/partials/version_items.html", context)
+
+
+@require_GET
+def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
+    """Whether the chain of versions holds."""
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    context = {"block": block, "problems": verify_block(block)}
+    return render(request, "blocks/partials/verified.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def delete_page(request: PageRequest, block_id: str) -> HttpResponse:
+    """Names what goes, then deletes."""
+    request.caller.check("edit")
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    if request.method == "POST":
+        delete_block(caller=request.caller, block_id=block_id)
+        messages.success(request, f"Deleted {block.label}")
+        return redirect("blocks:list")
+    holders = Block.objects.filter(id=block_id).aggregate(n=Count("agent_links"))["n"]
+    return render(request, "blocks/delete.html", {"block": block, "holder_count": holders})
