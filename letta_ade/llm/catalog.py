@@ -310,7 +310,7 @@ def describe_environment() -> list[ProviderSource]:
     ]
 
 
-def warm_up() -> None:
+def warm_up() -> threading.Thread:
     """List the models and load the SDKs in the background, so that nobody waits for it later."""
 
     def run() -> None:
@@ -319,7 +319,9 @@ def warm_up() -> None:
         for provider in catalog.providers.values():
             import_sdk(provider.config)
 
-    threading.Thread(target=run, name="models-warm-up", daemon=True).start()
+    thread = threading.Thread(target=run, name="models-warm-up", daemon=True)
+    thread.start()
+    return thread
 
 
 @contextmanager
