@@ -11,6 +11,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -107,33 +108,53 @@ async def follow(run_id: str, *, after: int = 0) -> AsyncGenerator[tuple[int, Ev
 
     Ends without RunEnded only when the run's events are gone (older than the retention).
     """
+    async with aclosing(follow_batches(run_id, after=after)) as batches:
+        async for batch in batches:
+            for each in batch:
+                yield each
+
+
+async def follow_batches(
+    run_id: str, *, after: int = 0, pause_seconds: float = 0
+) -> AsyncGenerator[list[tuple[int, Event]], None]:
+    """The same, all events that are there at once; with a pause after each batch, so that the next one can grow.
+
+    A reader that takes its time finds a larger batch, and costs no memory meanwhile.
+    """
     while True:
         stream = _hub().streams.get(run_id)
-        if stream is None:
-            batch = await threads.run(_read, run_id, after)
-            is_over = not batch and await threads.run(_has_ended, run_id)
-            if is_over:
-                # What was written between the two looks.
-                batch = await threads.run(_read, run_id, after)
-        elif after >= stream.last_seq:
+        if stream is not None and after >= stream.last_seq:
             if stream.has_ended:
                 return
             await stream.wait()
             continue
-        elif stream.holds(after + 1):
-            batch, is_over = stream.since(after), False
-        else:
-            # This reader is so late that the ring has moved on.
-            await flush()
-            batch, is_over = await threads.run(_read, run_id, after), False
-        for after, event in batch:
-            yield after, event
-            if isinstance(event, RunEnded):
+        batch, is_over = await _next_batch(run_id, stream, after)
+        if batch:
+            after = batch[-1][0]
+            yield batch
+            if isinstance(batch[-1][1], RunEnded):
                 return
         if is_over:
             return
-        if not batch:
-            await asyncio.sleep(_TAIL_SECONDS)
+        pause = pause_seconds if batch else _TAIL_SECONDS
+        if pause:
+            await asyncio.sleep(pause)
+
+
+async def _next_batch(
+    run_id: str, stream: RunStream | None, after: int
+) -> tuple[list[tuple[int, Event]], bool]:
+    """The events after a number, and whether there will be no more."""
+    if stream is not None and stream.holds(after + 1):
+        return stream.since(after), False
+    if stream is not None:
+        # This reader is so late that the ring has moved on.
+        await flush()
+        return await threads.run(_read, run_id, after), False
+    batch = await threads.run(_read, run_id, after)
+    is_over = not batch and await threads.run(_has_ended, run_id)
+    # Between the two looks the last events may have been written.
+    return (await threads.run(_read, run_id, after) if is_over else batch), is_over
 
 
 async def flush() -> None:

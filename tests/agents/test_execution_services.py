@@ -331,6 +331,15 @@ async def test_the_table_tells_the_same_as_the_ring(agent: Agent, model: Scripte
     assert stored[-1] == live[-1]
 
 
+async def test_a_reader_that_pauses_gets_more_at_once(agent: Agent, model: ScriptedModel) -> None:
+    model.add(text(" ".join(str(n) for n in range(50))))
+    started = await start(agent)
+    batches = [batch async for batch in streams.follow_batches(started.run_id, pause_seconds=0.05)]
+    seqs = [seq for batch in batches for seq, _ in batch]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert len(batches) < len(seqs) / 2
+
+
 async def test_a_late_reader_of_a_long_run_reads_on_from_the_table(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
