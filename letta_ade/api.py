@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from django.db import DataError, IntegrityError, OperationalError
+from django.db import DataError, IntegrityError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from ninja import NinjaAPI
@@ -23,6 +22,7 @@ from letta_ade.accounts.auth import Caller, Door, resolve_caller
 from letta_ade.core.errors import AdeError, Unauthenticated
 from letta_ade.core.json_bodies import BodyParser, InvalidJson
 from letta_ade.core.schemas import MALFORMED_ID, respond
+from letta_ade.core.version import product_version
 from letta_ade.llm.api.models import router as models
 from letta_ade.llm.errors import ModelError
 from memory.api.blocks import router as blocks
@@ -32,14 +32,6 @@ logger = logging.getLogger(__name__)
 
 #: SQLSTATE of a deadlock, a failed serialisation, and a lock that could not be had: the same request may pass a moment later.
 _PASSING_STATES = {"40P01", "40001", "55P03"}
-
-
-def product_version() -> str:
-    """The installed version of this product."""
-    try:
-        return version("letta-ade")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "0"
 
 
 def authenticate(request: HttpRequest) -> Caller:
@@ -83,8 +75,6 @@ def health(request: HttpRequest) -> HttpResponse:
 @api.get("/ready/", auth=None, tags=["health"], url_name="ready")
 def ready(request: HttpRequest) -> HttpResponse:
     """Whether the server can do its work: it reaches its database."""
-    from django.db import connection
-
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
