@@ -13,6 +13,7 @@ from letta_ade.llm.events import ReasoningDelta, ReplyEnded, TextDelta
 from letta_ade.llm.messages import ChatMessage, Reply, ToolCall, ToolReturn, ToolSpec
 from letta_ade.llm.providers.demo import DemoChat
 from letta_ade.llm.providers.demo_answers import LABEL
+from memory.rendering import BlockView, render_blocks
 from tests.llm.support import assistant, events_of, reply_of, returned, system, user
 
 MEMORY = ("memory_insert", "memory_replace", "conversation_search")
@@ -316,6 +317,14 @@ async def test_a_forced_tool_is_called_with_arguments_that_fit() -> None:
 async def test_no_tool_is_called_where_none_is_allowed() -> None:
     calls, _, _ = await turn("My name is Ada", tool_choice=ToolChoice(mode="none"))
     assert calls == []
+
+
+async def test_it_reads_the_blocks_as_prompts_render_them() -> None:
+    human = BlockView(label="human", value="Name: Bob", description="The person", limit=100, read_only=False)
+    for is_numbered in (False, True):
+        head = system("You are.\n\n" + render_blocks([human], is_numbered=is_numbered))
+        calls, _, _ = await turn("My name is Ada", head=head)
+        assert calls[0][1] == {"label": "human", "old_string": "Name: Bob", "new_string": "Name: Ada"}
 
 
 async def test_older_agents_are_answered_through_their_tool() -> None:

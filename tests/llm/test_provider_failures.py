@@ -160,7 +160,7 @@ async def test_a_connection_that_breaks_is_told_after_what_came_before_it(fake: 
     fake.enqueue(FakeReply(text="a b c d e f", drop_after=5))
     chat = chat_with(fake)
     stream = chat.stream(chat.payload(asking()))
-    assert await anext(stream)
+    await anext(stream)
     with pytest.raises(ModelConnection):
         await collected(stream)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from letta_ade.llm.messages import (
     ChatMessage,
     ImagePart,

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 _DIRECTIVE = re.compile(r"^\s*/(\w+)[ \t]*(.*)$", re.M)
@@ -128,7 +128,7 @@ class FakeProvider:
             return FakeReply(text=" ".join(f"word{number}" for number in range(self._words)))
         return reply_by_rules(text, tool_return)
 
-    def __enter__(self) -> FakeProvider:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
