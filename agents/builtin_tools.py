@@ -12,7 +12,7 @@ from django.utils import timezone
 from agents.models import Message
 from agents.models.message import MessageRole
 from memory.dates import parse_end, parse_start, zone
-from memory.search import Fused, any_word, fuse
+from memory.search import AnyWord, Fused, fuse
 from memory.texts import searchable
 from tools import registry
 from tools.context import ToolContext
@@ -49,8 +49,7 @@ def conversation_search(context: ToolContext, arguments: dict[str, Any], _: Any)
 def _messages(context: ToolContext, arguments: dict[str, Any]) -> QuerySet[Message]:
     """What may be found. Messages of this very run are not: the model sees them, and its question would find itself."""
     where = Q(agent_id=context.agent_id, workspace_id=context.caller.workspace_id, is_err=False)
-    where &= Q(role__in=_roles(arguments)) & ~Q(text="")
-    where &= Q(run=None) | ~Q(run=context.run_id)
+    where &= Q(role__in=_roles(arguments)) & ~Q(text="") & ~Q(run=context.run_id)
     if start := parse_start(arguments.get("start_date"), timezone=context.timezone):
         where &= Q(created_at__gte=start)
     if end := parse_end(arguments.get("end_date"), timezone=context.timezone):
@@ -59,7 +58,7 @@ def _messages(context: ToolContext, arguments: dict[str, Any]) -> QuerySet[Messa
 
 
 def _ranked(messages: QuerySet[Message], query: str, limit: int) -> list[Fused]:
-    words = any_word(query)
+    words = AnyWord(query)
     found = list(
         messages.filter(search=words)
         .annotate(rank=SearchRank(F("search"), words))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.contrib.postgres.search import SearchQueryField
-from django.db.models import Func, TextField, Value
+from django.contrib.postgres.search import SearchQuery
 
 #: Reciprocal rank fusion: a higher constant makes the first places matter less.
 _RANK_CONSTANT = 60
@@ -25,16 +24,16 @@ class Fused:
     fts_rank: int | None
 
 
-def any_word(query: str) -> Func:
-    """A text search query that matches texts with any word of `query`; `SearchRank` puts those with more of them first.
+class AnyWord(SearchQuery):
+    """A text search query that matches texts with any word of a text; `SearchRank` puts those with more of them first.
 
-    Natural questions have words that no answer has: all words at once (`plainto_tsquery`) would find nothing.
+    Natural questions have words that no answer has: all words at once, as Django's own query asks, would find nothing.
     """
-    return Func(
-        Value(query, output_field=TextField()),
-        template="replace(plainto_tsquery('english', %(expressions)s)::text, ' & ', ' | ')::tsquery",
-        output_field=SearchQueryField(),
-    )
+
+    template = "replace(%(function)s(%(expressions)s)::text, ' & ', ' | ')::tsquery"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, config="english", search_type="plain")
 
 
 def candidate_count(limit: int) -> int:

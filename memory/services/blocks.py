@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -200,11 +201,12 @@ def update_block(
 def edit_block(*, caller: Caller, block_id: str, edit: Callable[[str], str], origin: Origin) -> BlockEdit:
     """Let a tool edit the value as it is now, under a lock: edits of several agents follow each other, none is lost.
 
-    `edit` gives the new value or raises; then nothing is written. Inside a transaction the caller must hold a savepoint if it
-    wants to survive an error (tools/execution.py does). Raises NotFound, BlockReadOnly, BlockTooLong, Unprocessable.
+    `edit` gives the new value or raises; then nothing is written. The lock lasts until the transaction around it ends.
+    Raises NotFound, BlockReadOnly, BlockTooLong, Unprocessable.
     """
     caller.check("edit")
-    with transaction.atomic(savepoint=False):
+    # Inside a transaction a savepoint would cost two more queries and protect nothing: all checks come before the first write.
+    with nullcontext() if transaction.get_connection().in_atomic_block else transaction.atomic():
         block = _lock(caller, block_id)
         if block.read_only:
             raise BlockReadOnly(

@@ -20,7 +20,7 @@ from letta_ade.core.errors import AdeError, Invalid, NotFound
 from letta_ade.llm.catalog import get_embedder
 from letta_ade.llm.tokens import estimate_text
 from memory.models import Archive, Passage, PassageVector
-from memory.search import any_word, candidate_count, fuse
+from memory.search import AnyWord, candidate_count, fuse
 from memory.texts import check_json, check_tags, check_text, searchable
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def insert_passages(
         )
         for draft in drafts
     ]
-    with transaction.atomic(savepoint=False):
+    with transaction.atomic():
         Passage.objects.bulk_create(passages, batch_size=_BATCH)
         if vectors is not None and _fit(archive, vectors):
             PassageVector.objects.bulk_create(
@@ -304,7 +304,7 @@ def _near(
 
 
 def _with_words(where: Q, text: str, count: int) -> list[str]:
-    query = any_word(text)
+    query = AnyWord(text)
     return list(
         Passage.objects.filter(where, search=query)
         .annotate(rank=SearchRank(F("search"), query))

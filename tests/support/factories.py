@@ -22,8 +22,10 @@ from agents.models import (
 )
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.models import Role, Workspace
-from letta_ade.core.ids import LOCAL_USER_ID, LOCAL_WORKSPACE_ID
+from letta_ade.core.ids import LOCAL_USER_ID, LOCAL_WORKSPACE_ID, new_id
 from memory.models import Archive, Block, Passage
+from memory.services.blocks import BlockDraft, create_block
+from tools.context import ToolContext
 from tools.models import Tool
 
 M = TypeVar("M", bound=models.Model)
@@ -67,13 +69,10 @@ def make_agent(*, workspace: Workspace | None = None, **fields: Any) -> Agent:
 
 
 def make_block(*, agent: Agent | None = None, workspace: Workspace | None = None, **fields: Any) -> Block:
-    """A block, attached to the agent when one is given."""
-    values: dict[str, Any] = {
-        "workspace": workspace or (agent.workspace if agent else local_workspace()),
-        "label": f"label_{next(_numbers)}",
-        "value": "First line.",
-    }
-    block = _create(Block, values | fields)
+    """A block with its first version, attached to the agent when one is given."""
+    caller = make_caller(workspace=workspace or (agent.workspace if agent else None))
+    values: dict[str, Any] = {"label": f"label_{next(_numbers)}", "value": "First line."}
+    block = create_block(caller=caller, draft=BlockDraft(**(values | fields)))
     if agent is not None:
         attach_block(agent, block)
     return block
@@ -191,6 +190,28 @@ def make_step(*, run: Run | None = None, **fields: Any) -> Step:
         "started_at": timezone.now(),
     }
     return _create(Step, values | fields)
+
+
+def make_tool_context(agent: Agent, **fields: Any) -> ToolContext:
+    """What a tool of the agent is given, with the blocks and archives that it holds now."""
+    archives = [link.archive for link in agent.archive_links.select_related("archive")]
+    values: dict[str, Any] = {
+        "caller": make_agent_caller(agent),
+        "agent_id": agent.id,
+        "agent_name": agent.name,
+        "conversation_id": new_id("conversation"),
+        "run_id": new_id("run"),
+        "step_id": new_id("step"),
+        "message_id": new_id("message"),
+        "tool_call_id": "call_1",
+        "tool_name": "some_tool",
+        "block_ids": dict(agent.block_links.values_list("block__label", "block_id")),
+        "archive_ids": tuple(archive.id for archive in archives),
+        "embedding": agent.embedding,
+        "timezone": agent.timezone,
+        "ensure_archive": lambda: archives[0] if archives else make_archive(agent=agent),
+    }
+    return ToolContext(**(values | fields))
 
 
 def _create(model: type[M], values: dict[str, Any]) -> M:
