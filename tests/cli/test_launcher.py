@@ -12,7 +12,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("sh", "dirname", "readlink", "cmp", "rm", "rmdir", "cp", "mkdir", "grep", "tail", "cat", "chmod")
+TOOLS = (
+    "sh",
+    "dirname",
+    "readlink",
+    "cmp",
+    "rm",
+    "rmdir",
+    "cp",
+    "mkdir",
+    "grep",
+    "tail",
+    "cat",
+    "tr",
+    "cut",
+    "df",
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the launcher is for POSIX shells")
 
@@ -214,6 +229,14 @@ def test_a_failed_step_is_one_sentence(machine: Machine, step: str, said: str, s
     failure = f"echo 'Traceback' >&2; echo '{said}' >&2; exit 1"
     machine.add_python(**{step: failure})
     assert_one_sentence(machine.ade("up"), sentence)
+
+
+def test_a_full_disk_is_told_from_the_disk_when_the_program_does_not_say_it(machine: Machine) -> None:
+    (machine.path / "df").unlink()
+    (machine.path / "df").write_text("#!/bin/sh\necho Filesystem\necho 'tmpfs  100 99  1 99% /'\n")
+    (machine.path / "df").chmod(0o755)
+    machine.add_python(venv="echo 'ensurepip returned non-zero exit status 1'; exit 1")
+    assert_one_sentence(machine.ade("up"), "The disk is full")
 
 
 def test_a_failed_installation_is_done_again_at_the_next_start(machine: Machine) -> None:
