@@ -10,6 +10,7 @@ import pytest
 from letta_ade.llm.errors import ModelOverloaded
 from letta_ade.llm.events import ReasoningHidden, TextDelta, ToolCallDelta, ToolCallStarted
 from letta_ade.llm.messages import ReasoningPart, TextPart, ToolCall, Usage
+from letta_ade.llm.scripting import Piece
 from letta_ade.llm.testing import (
     ScriptedModel,
     ending,
@@ -34,7 +35,7 @@ async def test_replies_come_in_order_and_word_by_word() -> None:
 
 
 async def test_a_reply_may_have_several_pieces() -> None:
-    pieces = [
+    pieces: list[Piece] = [
         reasoning("Hm.", signature="s"),
         tool_call("weather", place="Rome", call_id="a"),
         tool_call("clock"),
