@@ -9,7 +9,9 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from agents.services.agent_fields import check_name
 from agents.services.agents import AgentDraft
+from letta_ade.core.errors import Invalid
 from letta_ade.llm.listing import EmbeddingModelInfo, ModelInfo
 from memory.services.blocks import BlockDraft
 
@@ -106,6 +108,15 @@ class AgentForm(forms.Form):
 
     def _field(self, name: str) -> Any:
         return self.fields[name]
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if not name:
+            return name
+        try:
+            return check_name(name)
+        except Invalid as error:
+            raise forms.ValidationError(error.message) from error
 
     def clean_tags(self) -> tuple[str, ...]:
         parts = (part.strip() for part in self.cleaned_data["tags"].split(","))

@@ -147,7 +147,7 @@ def _detail(
 ) -> HttpResponse:
     lines, more_before = list_lines(caller=request.caller, block=block)
     context = {
-        "block": block,
+        "memory_block": block,
         "form": form,
         "lines": lines,
         "more_before": more_before,
@@ -164,7 +164,7 @@ def version_page(request: PageRequest, block_id: str, number: int) -> HttpRespon
     version, before = get_version(caller=request.caller, block=block, number=number)
     lines, more_before = list_lines(caller=request.caller, block=block)
     context = {
-        "block": block,
+        "memory_block": block,
         "version": version,
         "before": before,
         "rows": diff_rows(before.value if before else "", version.value),
@@ -181,7 +181,7 @@ def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResp
     """More of the list of versions."""
     block = get_block_for(caller=request.caller, block_id=block_id)
     lines, more_before = list_lines(caller=request.caller, block=block, before=before)
-    context = {"block": block, "lines": lines, "more_before": more_before}
+    context = {"memory_block": block, "lines": lines, "more_before": more_before}
     return render(request, "blocks/partials/version_items.html", context)
 
 
@@ -189,7 +189,7 @@ def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResp
 def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
     """Whether the chain of versions holds."""
     block = get_block_for(caller=request.caller, block_id=block_id)
-    context = {"block": block, "problems": verify_block(block)}
+    context = {"memory_block": block, "problems": verify_block(block)}
     return render(request, "blocks/partials/verified.html", context)
 
 
@@ -203,4 +203,4 @@ def delete_page(request: PageRequest, block_id: str) -> HttpResponse:
         messages.success(request, f"Deleted {block.label}")
         return redirect("blocks:list")
     holders = Block.objects.filter(id=block_id).aggregate(n=Count("agent_links"))["n"]
-    return render(request, "blocks/delete.html", {"block": block, "holder_count": holders})
+    return render(request, "blocks/delete.html", {"memory_block": block, "holder_count": holders})
