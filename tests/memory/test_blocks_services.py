@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from django.db import connections
@@ -77,7 +78,7 @@ def test_an_update_writes_a_version_that_names_its_writer():
     block = update_block(
         caller=caller, block_id=block.id, changes=BlockChanges(value="new", description="Why"), base_version=1
     )
-    version = list_versions(caller=caller, block_id=block.id).first()
+    version = list_versions(caller=caller, block_id=block.id)[0]
     assert (block.version, version.number, version.value, version.description) == (2, 2, "new", "Why")
     assert (version.actor_kind, version.actor_id, version.actor_name) == ("api_key", "key-1", "CI")
     assert version.base_version == 1
@@ -293,6 +294,9 @@ def test_ten_agents_lose_no_line_of_a_shared_block():
     for agent in agents:
         attach_block(agent, block)
 
+    def append(value, *, line):
+        return f"{value}\n{line}" if value else line
+
     def write(agent):
         try:
             for number in range(100):
@@ -300,7 +304,7 @@ def test_ten_agents_lose_no_line_of_a_shared_block():
                 edit_block(
                     caller=make_agent_caller(agent),
                     block_id=block.id,
-                    edit=lambda value, line=line: f"{value}\n{line}" if value else line,
+                    edit=partial(append, line=line),
                     origin=Origin(),
                 )
         finally:
