@@ -82,8 +82,8 @@ def test_a_failing_call_leaves_nothing_behind(offer, context):
 
 
 def test_a_database_error_does_not_spoil_the_transaction_around_the_call(offer, context):
-    offer(lambda *_: Block.objects.create(label="no workspace", workspace=None))
-    assert "IntegrityError" in run_call("probe", context, {}, None).value_text
+    offer(lambda *_: Block.objects.create(label="x" * 300, workspace_id=context.caller.workspace_id))
+    assert "DataError" in run_call("probe", context, {}, None).value_text
     assert not Block.objects.exists()
 
 
