@@ -87,18 +87,27 @@ async def test_reasoning_is_streamed_before_the_text(fake_openai: FakeOpenAI) ->
     assert ended(events).parts == (ReasoningPart(reasoning="Let me see. "), TextPart(text="Yes."))
 
 
-async def test_reasoning_out_of_sight_is_told_by_the_usage(fake_openai: FakeOpenAI) -> None:
+async def test_reasoning_out_of_sight_is_told_first(fake_openai: FakeOpenAI) -> None:
     details = {
         "prompt_tokens_details": {"cached_tokens": 5},
         "completion_tokens_details": {"reasoning_tokens": 9},
     }
-    fake_openai.enqueue(FakeReply(text="Yes.", usage=details))
+    fake_openai.enqueue(FakeReply(text="Yes it is.", usage=details))
     chat = model(fake_openai, "o4-mini")
     events = await events_of(chat, chat.payload(asking()))
     reply = ended(events)
-    assert events[-2] == ReasoningHidden()
-    assert reply.parts == (OmittedReasoningPart(), TextPart(text="Yes."))
+    assert events[0] == ReasoningHidden()
+    assert events.count(ReasoningHidden()) == 1
+    assert reply.parts == (OmittedReasoningPart(), TextPart(text="Yes it is."))
     assert (reply.usage.cached_input_tokens, reply.usage.reasoning_tokens) == (5, 9)
+
+
+@pytest.mark.parametrize(("name", "effort"), [("gpt-4o", "high"), ("gpt-5.1", None), ("gpt-5.6-sol", "none")])
+async def test_a_model_that_does_not_reason_hides_nothing(
+    fake_openai: FakeOpenAI, name: str, effort: str | None
+) -> None:
+    reply = await reply_of(model(fake_openai, name), asking(reasoning_effort=effort))
+    assert [part.type for part in reply.parts] == ["text"]
 
 
 async def test_parallel_tool_calls_keep_their_order_and_arguments(fake_openai: FakeOpenAI) -> None:

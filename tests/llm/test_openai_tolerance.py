@@ -132,6 +132,23 @@ async def test_reasoning_sent_under_both_names_counts_once(fake_openai: FakeOpen
     assert reply.raw["choices"][0]["message"]["reasoning_content"] == "Hm"
 
 
+async def test_reasoning_between_texts_keeps_its_place(fake_openai: FakeOpenAI) -> None:
+    reply = ended(
+        await streamed(
+            fake_openai, {"content": "One. "}, {"reasoning": "Hm"}, {"reasoning": "m"}, {"content": "Two."}
+        )
+    )
+    assert [part.type for part in reply.parts] == ["text", "reasoning", "text"]
+    assert reply.text == "One. Two."
+
+
+async def test_a_call_that_never_gets_a_name_is_left_out(fake_openai: FakeOpenAI) -> None:
+    nameless = {"index": 0, "id": "a", "function": {"arguments": "{}"}}
+    events = await streamed(fake_openai, {"tool_calls": [nameless, whole_call("clock", index=1, id="b")]})
+    assert called(ended(events)) == [("clock", "{}")]
+    assert [event.index for event in events if isinstance(event, ToolCallStarted)] == [0]
+
+
 async def test_no_finish_reason_is_fine_when_the_end_is_announced(fake_openai: FakeOpenAI) -> None:
     assert ended(await streamed(fake_openai, {"content": "Hi"}, finish=None)).finish_reason == "stop"
 

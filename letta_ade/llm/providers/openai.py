@@ -12,7 +12,7 @@ from letta_ade.llm.events import ChatEvent
 from letta_ade.llm.providers import failures
 from letta_ade.llm.providers.clients import openai_client
 from letta_ade.llm.providers.openai_reply import OpenAIReply
-from letta_ade.llm.providers.openai_request import build_payload
+from letta_ade.llm.providers.openai_request import build_payload, hides_reasoning
 from letta_ade.llm.providers.wire import Limits, WireCall
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class OpenAIChat:
 
     async def stream(self, payload: dict[str, Any]) -> AsyncGenerator[ChatEvent, None]:
         client = await openai_client(self._config, silence_seconds=self._limits.silence_seconds)
-        reply = OpenAIReply(payload=payload)
+        reply = OpenAIReply(payload=payload, hides_reasoning=hides_reasoning(payload, self._config))
         call = WireCall(self._config, self._limits)
         chunks = call.chunks(client, "/chat/completions", payload, stream_class=_announced_stream())
         try:
@@ -48,8 +48,6 @@ class OpenAIChat:
         # A server that names no reason has ended its reply when it said [DONE], one that says neither was cut off.
         if not call.is_announced_end and reply.finish_reason is None:
             raise failures.cut_off(self._config, call.request_id)
-        for event in reply.hidden():
-            yield event
         yield reply.end(call.request_id)
 
 

@@ -28,13 +28,14 @@ _REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 @dataclass(slots=True)
 class _Call:
-    index: int
     id: str
     #: The id as the server wrote it, by which later pieces are recognised.
     wire_id: str
     name: str = ""
     arguments: str = ""
-    is_started: bool = False
+    #: Position among the calls that have a name; None before it has one.
+    index: int | None = None
+    is_dropped: bool = False
 
 
 @dataclass(slots=True)
@@ -42,12 +43,15 @@ class OpenAIReply:
     """Takes the chunks of one reply; `events` yields what each adds, `end` the last one."""
 
     payload: Mapping[str, Any]
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
+    #: The model reasons out of sight; said once, before anything else of the reply (SDK: hidden reasoning comes first).
+    hides_reasoning: bool = False
+    #: Text and reasoning in the order they came, joined where the same kind goes on.
+    said: list[tuple[str, list[str]]] = field(default_factory=list)
     calls: list[_Call] = field(default_factory=list)
     usage: dict[str, Any] | None = None
     finish_reason: str | None = None
     is_refusal: bool = False
+    has_hidden: bool = False
     head: dict[str, Any] = field(default_factory=dict)
     _by_index: dict[int, _Call] = field(default_factory=dict)
 
@@ -73,45 +77,51 @@ class OpenAIReply:
         calls = tuple(
             ToolCall(id=call.id, name=call.name, arguments=call.arguments or "{}")
             for call in self.calls
-            if call.is_started
+            if call.index is not None
         )
-        usage = self._usage()
-        parts: list[Part] = []
-        if self.reasoning:
-            parts.append(ReasoningPart(reasoning="".join(self.reasoning)))
-        elif usage.reasoning_tokens:
-            parts.append(OmittedReasoningPart())
-        if self.text:
-            parts.append(TextPart(text="".join(self.text)))
+        parts: list[Part] = [OmittedReasoningPart()] if self.has_hidden else []
+        for kind, pieces in self.said:
+            words = "".join(pieces)
+            parts.append(TextPart(text=words) if kind == "text" else ReasoningPart(reasoning=words))
         return ReplyEnded(
             reply=Reply(
                 parts=tuple(parts),
                 tool_calls=calls,
                 finish_reason=self._finish(),
-                usage=usage,
+                usage=self._usage(),
                 raw=self._raw(),
                 request_id=request_id,
             )
         )
 
-    def hidden(self) -> Iterator[ChatEvent]:
-        """Reasoning out of sight, which only the final usage tells of."""
-        if not self.reasoning and self._usage().reasoning_tokens:
-            yield ReasoningHidden()
-
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
         reasoning = next((delta[name] for name in _REASONING_FIELDS if isinstance(delta.get(name), str)), "")
         if reasoning:
-            self.reasoning.append(reasoning)
+            self._keep("reasoning", reasoning)
             yield ReasoningDelta(text=reasoning)
         refusal = delta.get("refusal")
         self.is_refusal = self.is_refusal or bool(refusal)
+        if (
+            self.hides_reasoning
+            and not self._all("reasoning")
+            and (delta.get("content") or delta.get("tool_calls"))
+        ):
+            self.hides_reasoning, self.has_hidden = False, True
+            yield ReasoningHidden()
         for text in (delta.get("content"), refusal):
             if isinstance(text, str) and text:
-                self.text.append(text)
+                self._keep("text", text)
                 yield TextDelta(text=text)
         for piece in delta.get("tool_calls") or ():
             yield from self._call_piece(piece)
+
+    def _keep(self, kind: str, words: str) -> None:
+        if not self.said or self.said[-1][0] != kind:
+            self.said.append((kind, []))
+        self.said[-1][1].append(words)
+
+    def _all(self, kind: str) -> str:
+        return "".join(word for said, words in self.said if said == kind for word in words)
 
     def _call_piece(self, piece: Mapping[str, Any]) -> Iterator[ChatEvent]:
         function = piece.get("function") or {}
@@ -125,8 +135,8 @@ class OpenAIReply:
         call.arguments += arguments
         if not call.name:
             return
-        if not call.is_started:
-            call.is_started = True
+        if call.index is None:
+            call.index = sum(other.index is not None for other in self.calls)
             yield ToolCallStarted(index=call.index, id=call.id, name=call.name)
             arguments = call.arguments
         if arguments:
@@ -145,14 +155,14 @@ class OpenAIReply:
             index = max(self._by_index) + 1
             known = None
         if known is None:
-            known = _Call(index=len(self.calls), id=self._fresh_id(wire_id), wire_id=wire_id)
+            known = _Call(id=self._fresh_id(wire_id), wire_id=wire_id)
             self._by_index[index] = known
             if self.calls and self.payload.get("parallel_tool_calls") is False:
                 # Asked for one call at most and got more: the first counts. The others are read and dropped.
-                known.index = -1
+                known.is_dropped = True
             else:
                 self.calls.append(known)
-        return known if known.index >= 0 else None
+        return None if known.is_dropped else known
 
     def _starts_another(self, known: _Call, wire_id: str, name: str) -> bool:
         if wire_id and known.wire_id:
@@ -179,7 +189,9 @@ class OpenAIReply:
     def _usage(self) -> Usage:
         usage = self.usage
         if usage is None or not usage.get("prompt_tokens"):
-            said = "".join([*self.reasoning, *self.text, *(call.arguments for call in self.calls)])
+            said = "".join(
+                [self._all("reasoning"), self._all("text"), *(call.arguments for call in self.calls)]
+            )
             return Usage(
                 prompt_tokens=estimate_payload(self.payload),
                 completion_tokens=(usage or {}).get("completion_tokens") or estimate_text(said),
@@ -196,9 +208,9 @@ class OpenAIReply:
         )
 
     def _raw(self) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.text) or None}
-        if self.reasoning:
-            message["reasoning_content"] = "".join(self.reasoning)
+        message: dict[str, Any] = {"role": "assistant", "content": self._all("text") or None}
+        if reasoning := self._all("reasoning"):
+            message["reasoning_content"] = reasoning
         if self.calls:
             message["tool_calls"] = [
                 {

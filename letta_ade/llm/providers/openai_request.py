@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from letta_ade.llm.client import ChatRequest, ToolChoice
@@ -47,6 +47,14 @@ def build_payload(request: ChatRequest, *, model: str, config: ProviderConfig) -
     if request.user and config.profile.sends_user:
         payload["user"] = request.user
     return payload
+
+
+def hides_reasoning(payload: Mapping[str, Any], config: ProviderConfig) -> bool:
+    """Whether the model will reason where chat completions do not show it."""
+    efforts = model_profile(payload["model"]).efforts
+    # A model that knows "none" begins there; the others always reason.
+    effort = payload.get("reasoning_effort", "none" if "none" in efforts else "some")
+    return config.is_openai and bool(efforts) and effort != "none"
 
 
 def _messages(messages: Sequence[ChatMessage], config: ProviderConfig) -> Iterator[dict[str, Any]]:
