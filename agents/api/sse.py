@@ -15,15 +15,13 @@ from pydantic_core import to_json
 
 from agents.api.streaming import Format, Translator, error_message, ping, stop_reason, usage
 from agents.runtime.events import Event, RunEnded
-from agents.streams import follow
+from agents.streams import follow_batches
 
 DONE = b"data: [DONE]\n\n"
 #: One stored event gives at most this many numbered messages; the number of a message tells event and place.
 _PLACES = 32
 #: A run that says nothing for so long is not coming back.
 _LONGEST_SILENCE_SECONDS = 1800.0
-#: Events read ahead for a client that is slow to take them.
-_MOST_WAITING = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +61,7 @@ async def sse_stream(reader: Reader) -> AsyncGenerator[bytes, None]:
     if reader.include_pings:
         yield encoder.ping()
     first_seq = (reader.after - 1) // _PLACES + 1 if reader.after else 1
-    events = follow(reader.run_id, after=first_seq - 1)
-    async with aclosing(events), aclosing(_batches(events)) as batches:
+    async with aclosing(_batches(reader.run_id, first_seq - 1)) as batches:
         async for batch in batches:
             if not batch and reader.include_pings:
                 yield encoder.ping()
@@ -114,45 +111,31 @@ def _broken_off(reader: Reader) -> bytes:
     return frame(stop) + error_frame(error_message(error, None)) + DONE
 
 
-async def _batches(
-    events: AsyncIterator[tuple[int, Event]],
-) -> AsyncGenerator[list[tuple[int, Event]], None]:
+async def _batches(run_id: str, after: int) -> AsyncGenerator[list[tuple[int, Event]], None]:
     """The events, as many at once as have come; an empty list whenever none came for the keep-alive time.
 
-    Ends after a silence that is too long. A reader that does not take what it gets holds the feeding back, not the run.
+    Ends after a silence that is too long.
     """
-    queue: asyncio.Queue[tuple[int, Event] | Exception | None] = asyncio.Queue(maxsize=_MOST_WAITING)
-
-    async def feed() -> None:
-        try:
-            async for item in events:
-                await queue.put(item)
-            await queue.put(None)
-        except Exception as error:
-            await queue.put(error)
-
-    feeding = asyncio.create_task(feed())
     heard = time.monotonic()
-    try:
-        while time.monotonic() - heard < _LONGEST_SILENCE_SECONDS:
-            try:
-                async with asyncio.timeout(settings.KEEPALIVE_SECONDS):
-                    items = [await queue.get()]
-            except TimeoutError:
-                yield []
-                continue
-            heard = time.monotonic()
-            while not queue.empty():
-                items.append(queue.get_nowait())
-            if batch := [item for item in items if isinstance(item, tuple)]:
-                yield batch
-            match items[-1]:
-                case None:
+    async with aclosing(follow_batches(run_id, after=after)) as batches:
+        waiting = asyncio.ensure_future(_next(batches))
+        try:
+            while time.monotonic() - heard < _LONGEST_SILENCE_SECONDS:
+                # Not wait_for: it would cancel the generator at each silence.
+                done, _ = await asyncio.wait({waiting}, timeout=settings.KEEPALIVE_SECONDS)
+                if not done:
+                    yield []
+                    continue
+                heard = time.monotonic()
+                batch = waiting.result()
+                if batch is None:
                     return
-                case Exception() as error:
-                    raise error
-                case _:
-                    pass
-    finally:
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+                yield batch
+                waiting = asyncio.ensure_future(_next(batches))
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def _next(batches: AsyncIterator[list[tuple[int, Event]]]) -> list[tuple[int, Event]] | None:
+    return await anext(batches, None)

@@ -14,7 +14,8 @@ from tests.support.server import RunningServer, running_server
 
 @pytest.fixture(scope="session")
 def provider() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as fake:
+    fake = FakeOpenAI()
+    with fake:
         yield fake
 
 

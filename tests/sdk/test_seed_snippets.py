@@ -179,7 +179,7 @@ def test_row_10_in_old_words_the_stream_route_still_streams(
     client: Letta, agent: Any, provider: FakeOpenAI
 ) -> None:
     provider.replies.append(FakeReply(text="Still here."))
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         stream = client.agents.messages.stream(agent_id=agent.id, input="Hello?")
     assert types(stream) == ["ping", "assistant_message", "stop_reason", "usage_statistics"]
 
@@ -224,13 +224,14 @@ def test_row_17_secrets_are_shown_when_asked_for(client: Letta) -> None:
 
 
 def test_rows_20_and_21_rules_are_understood_without_their_type(client: Letta) -> None:
+    rules: Any = [
+        {"tool_name": "memory_insert", "type": "continue"},
+        {"tool_name": "conversation_search", "children": ["memory_insert"]},
+        {"tool_name": "memory_replace"},
+    ]
     agent = client.agents.create(
         model="openai/gpt-4o-mini",
-        tool_rules=[
-            {"tool_name": "memory_insert", "type": "continue"},  # type: ignore[list-item]  # as the document spells it
-            {"tool_name": "conversation_search", "children": ["memory_insert"]},
-            {"tool_name": "memory_replace"},
-        ],
+        tool_rules=rules,
     )
     assert [rule.type for rule in agent.tool_rules or []] == [
         "continue_loop",
