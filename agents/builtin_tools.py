@@ -163,6 +163,7 @@ def register() -> None:
                 "required": [],
             },
             run=conversation_search,
+            enable_parallel_execution=True,
             is_return_cut=False,
         )
     )

@@ -170,6 +170,7 @@ def register() -> None:
                 "required": ["query"],
             },
             run=archival_memory_search,
+            enable_parallel_execution=True,
             prepare=prepare_search,
             is_return_cut=False,
         )
