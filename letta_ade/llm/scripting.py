@@ -107,9 +107,17 @@ async def play(
 
 
 def request_data(request: ChatRequest, *, model: str) -> dict[str, Any]:
-    """The request as a JSON body of its own shape, for models that have no provider's."""
+    """The request as a JSON body of its own shape, for models that have no provider's; empty fields are left out."""
     data: dict[str, Any] = json.loads(json.dumps(asdict(request)))
+    data["messages"] = _without_empty(data["messages"])
     return {"model": model, **{key: value for key, value in data.items() if value is not None}}
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _without_empty(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item is not None and item != []}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 def words(text: str) -> Iterator[str]:

@@ -189,12 +189,11 @@ async def test_without_the_tool_it_says_so(text: str, name: str) -> None:
 
 
 async def test_what_was_said_is_looked_for_in_the_conversation() -> None:
-    found = json.dumps(
-        {"message": "Showing 1 results:", "results": [{"role": "user", "content": "I like tea"}]}
-    )
+    rows = [{"role": "user", "content": "I like tea"}, {"role": "assistant", "content": f"Noted.\n\n{LABEL}"}]
+    found = json.dumps({"message": "Showing 2 results:", "results": rows})
     calls, answer, _ = await turn("What did I say about tea?", results={"conversation_search": found})
     assert calls == [("conversation_search", {"query": "tea"})]
-    assert "- I like tea" in answer
+    assert "- I like tea\n- Noted.\n" in answer
 
 
 async def test_a_command_calls_any_attached_tool() -> None:

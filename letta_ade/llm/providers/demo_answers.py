@@ -126,7 +126,10 @@ def _item(row: Any) -> str:
     text = (
         next((row[key] for key in ("content", "text") if row.get(key)), row) if isinstance(row, dict) else row
     )
-    line = " ".join((text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)).split())
+    # What I said before is found as well; its label says nothing there.
+    line = " ".join(
+        (text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)).replace(LABEL, "").split()
+    )
     return line if len(line) <= _ITEM_CHARACTERS else f"{line[:_ITEM_CHARACTERS]}…"
 
 
