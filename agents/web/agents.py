@@ -18,6 +18,7 @@ from agents.web.agent_rows import ListFilters
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import pagination
 from letta_ade.core.errors import NotFound
+from letta_ade.llm import catalog
 
 PAGE_ROWS = 50
 MOST_HOLDERS = 200
@@ -64,6 +65,8 @@ def list_page(request: PageRequest) -> HttpResponse:
         "sorts": [(value, name) for value, (name, _, _) in SORTS.items()],
         "peek": _peek(request),
     }
+    if not models and not filters.count:  # the empty page shows how to begin
+        context["snippet_model"] = catalog.suggested_handle()
     if request.htmx.target == "agent-list":
         return render(request, "agents/lists/list.html", context)
     return render(request, "agents/list.html", context)

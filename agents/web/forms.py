@@ -97,7 +97,7 @@ class AgentForm(forms.Form):
         shared_block_ids: Iterable[str],
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
         self._field("model").choices = model_choices(models)
         self._field("embedding").choices = [
             ("", "None: archival memory is searched by words"),
@@ -178,9 +178,6 @@ class BlockForm(forms.Form):
         strip=False,
         widget=forms.Textarea(attrs={"class": "form-control mono", "rows": 4, "spellcheck": "false"}),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
 
     def clean_label(self) -> str:
         label: str = self.cleaned_data["label"]
@@ -267,5 +264,5 @@ def remove_block(data: QueryDict, place: str) -> QueryDict:
 
 
 def _total(data: QueryDict) -> int:
-    text = data.get("blocks-TOTAL_FORMS", "0")
-    return min(int(text), MOST_BLOCKS) if isinstance(text, str) and text.isdigit() else 0
+    text = str(data.get("blocks-TOTAL_FORMS"))
+    return min(int(text), MOST_BLOCKS) if text.isdecimal() else 0

@@ -102,5 +102,6 @@ def _plot(hours: Sequence[tuple[datetime, int, int]], width: float, label_every:
 def nice_ceiling(most: int) -> int:
     """The end of the axis: divisible by the number of rules, and not far above the highest value."""
     least = max(most, _RULES)
-    step = 10 ** max(0, math.floor(math.log10(least)) - 1) * _RULES
+    magnitude = max(0, math.floor(math.log10(least)) - 1)
+    step = int(10**magnitude) * _RULES
     return math.ceil(least / step) * step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -39,10 +40,19 @@ def error_response(request: HttpRequest, error: AdeError) -> HttpResponse:
     else:
         detail = error.message
     if request.headers.get("HX-Request"):
-        context = {"kind": "bad", "heading": heading, "text": detail or meaning}
-        return render(request, "partials/notice.html", context, status=error.status)
-    context = {"heading": heading, "detail": detail, "meaning": meaning, "status": error.status}
+        return _notice(request, heading, detail or meaning, error.status)
+    context: dict[str, Any] = {
+        "heading": heading,
+        "detail": detail,
+        "meaning": meaning,
+        "status": error.status,
+    }
     return render(request, _page(request, error.status), context, status=error.status)
+
+
+def _notice(request: HttpRequest, heading: str, text: str, status: int) -> HttpResponse:
+    context = {"kind": "bad", "heading": heading, "text": text}
+    return render(request, "partials/notice.html", context, status=status)
 
 
 def _page(request: HttpRequest, status: int) -> str:
@@ -77,7 +87,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """handler500. The traceback is logged by Django."""
     heading, meaning = WORDS[500]
     if request.headers.get("HX-Request"):
-        context = {"kind": "bad", "heading": heading, "text": meaning}
-        return render(request, "partials/notice.html", context, status=500)
-    context = {"heading": heading, "detail": "", "meaning": meaning, "status": 500}
+        return _notice(request, heading, meaning, HTTPStatus.INTERNAL_SERVER_ERROR)
+    context: dict[str, Any] = {"heading": heading, "detail": "", "meaning": meaning, "status": 500}
     return render(request, "errors/alone.html", context, status=500)

@@ -17,9 +17,9 @@ from django.views.decorators.http import require_GET
 from agents.models import Agent, Run, Step
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from letta_ade.accounts.pages import PageRequest
+from letta_ade.core.version import product_version
 from letta_ade.llm import catalog
 from letta_ade.web.charts import Bars, draw_bars
-from letta_ade.web.shell import server_version
 from memory.models import Block
 
 HOURS = 24
@@ -65,7 +65,7 @@ def home_page(request: PageRequest) -> HttpResponse:
         .select_related("agent")
         .order_by("-created_at")[:_SHOWN],
         "models": _tokens_by_model(caller.workspace_id, since),
-        "version": server_version(),
+        "version": product_version(),
     }
     return render(request, "home.html", context)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from itertools import groupby
-from typing import Any
 
 import django
 from django import forms
@@ -20,10 +19,10 @@ from letta_ade.accounts.models import ApiKey, Role, User, Workspace
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.accounts.services.api_keys import create_api_key, revoke_api_key
 from letta_ade.core.errors import NotFound
+from letta_ade.core.version import product_version
 from letta_ade.llm import catalog
 from letta_ade.llm.environment import missing_variable
 from letta_ade.llm.profiles import PROVIDERS
-from letta_ade.web.shell import server_version
 
 
 class KeyForm(forms.Form):
@@ -37,9 +36,6 @@ class KeyForm(forms.Form):
     role = forms.ChoiceField(
         choices=Role.choices, initial=Role.EDITOR, widget=forms.Select(attrs={"class": "form-select"})
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
 
 
 @require_GET
@@ -122,7 +118,7 @@ def about_page(request: PageRequest) -> HttpResponse:
         cursor.execute("SELECT pg_database_size(current_database()), current_setting('server_version')")
         size, database_version = cursor.fetchone()
     context = {
-        "version": server_version(),
+        "version": product_version(),
         "python_version": platform.python_version(),
         "django_version": django.get_version(),
         "database_version": database_version,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,14 +16,6 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.models import Workspace
 from memory.models import Block
 from tools.models import Tool
-
-
-def server_version() -> str:
-    """The installed version; a checkout that was never installed has none."""
-    try:
-        return importlib.metadata.version("letta-ade")
-    except importlib.metadata.PackageNotFoundError:
-        return "from source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

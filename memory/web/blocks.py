@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Count, Min, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -50,7 +50,7 @@ def list_page(request: PageRequest) -> HttpResponse:
     after = request.GET.get("after") or None
     page = pagination.PageRequest(limit=PAGE_ROWS + 1, order=order, after=after, order_by=column)
     found = pagination.paginate(
-        blocks.annotate(agent_count=Count("agent_links")),
+        blocks.annotate(agent_count=Count("agent_links"), holder_name=Min("agent_links__agent__name")),
         page,
         among=Block.objects.filter(workspace_id=caller.workspace_id),
     )
@@ -134,9 +134,9 @@ def _form_of(block: Block) -> BlockForm:
 
 def _clash(request: PageRequest, block: Block, form: BlockForm) -> HttpResponse:
     """Somebody saved in between: what was typed stays, next to how it differs from what is stored now."""
-    data = form.data.copy()
-    data["base_version"] = str(block.version)
-    kept = BlockForm(data)
+    kept = BlockForm(
+        {**{name: form.data.get(name, "") for name in form.fields}, "base_version": block.version}
+    )
     kept.is_valid()
     extra = {"clash": diff_rows(block.value, form.cleaned_data["value"]), "is_clash": True}
     return _detail(request, block, kept, status=409, **extra)

@@ -41,9 +41,6 @@ class BlockForm(forms.Form):
     #: The version that the value was read from; empty for a new block.
     base_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
-
     def clean_label(self) -> str:
         label: str = self.cleaned_data["label"]
         if "/" in label:
