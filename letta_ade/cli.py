@@ -142,9 +142,9 @@ def _read_env_file(path: Path) -> None:
 
 
 def _version() -> str:
-    from letta_ade.commands.version import version
+    from letta_ade.core.version import product_version
 
-    return version()
+    return product_version()
 
 
 def _up(options: argparse.Namespace) -> None:

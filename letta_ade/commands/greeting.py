@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from letta_ade.commands.version import version
+from letta_ade.core.version import product_version
 
 #: How the program is called here: from a checkout, or installed.
 PROGRAM = "./ade" if (Path(__file__).resolve().parents[2] / "ade").exists() else "ade"
@@ -68,7 +68,7 @@ def _greet(url: str) -> None:
             ("", f"{PROGRAM} createuser you@example.org --role owner"),
             ("", f"{PROGRAM} apikey my-program"),
         ]
-    head = ["", f"  {bold('Letta ADE')} {dim(version())}", ""]
+    head = ["", f"  {bold('Letta ADE')} {dim(product_version())}", ""]
     _print(head + [f"  {dim(f'{label:10}')} {text}" for label, text in rows])
     arguments = f'base_url="{url}"' + ("" if is_open else ', api_key="sk-ade-…"')
     snippet = SNIPPET.format(arguments=arguments, model=catalog.suggested_handle())
