@@ -205,7 +205,6 @@ CHANNEL_LAYERS = {
 
 STATIC_URL = f"{URL_PREFIX}/static/"
 STATICFILES_DIRS = [ASSETS_DIR / "static"]
-STATIC_ROOT = DATA_DIR / "static"
 # Files are served from where they lie: no collectstatic step in a start that must take two seconds.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
