@@ -23,7 +23,7 @@ model_settings llm_config embedding_config compaction_settings response_format s
 identities identity_ids managed_group multi_agent_group pending_approval message_buffer_autoclear enable_sleeptime timezone
 max_files_open per_file_view_window_char_limit hidden last_run_completion last_run_duration_ms last_stop_reason project_id
 template_id base_template_id deployment_id entity_id created_at updated_at created_by_id last_updated_by_id
-""".split()
+"""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def create(api: Api, **fields: Any) -> Any:
 
 def test_an_agent_has_every_field(api: Api) -> None:
     agent = create(api, name="Ada Lovelace", memory_blocks=[{"label": "human", "value": "x"}])
-    assert set(agent) == set(FIELDS)
+    assert set(agent) == set(FIELDS.split())
     assert agent == {**api.get(f"/v1/agents/{agent['id']}").json()}
     assert agent["agent_type"] == "letta_v1_agent"
     assert agent["llm_config"]["handle"] == "demo/assistant"

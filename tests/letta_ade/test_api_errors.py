@@ -127,7 +127,11 @@ def test_a_key_sees_only_its_workspace() -> None:
     secret = create_api_key(name="other", workspace=elsewhere).secret
     other = Api(Authorization=f"Bearer {secret}")
     assert other.get("/v1/agents/").json() == []
-    for path in (f"/v1/agents/{mine.id}", f"/v1/agents/{mine.id}/core-memory/blocks", f"/v1/agents/{mine.id}/tools"):
+    for path in (
+        f"/v1/agents/{mine.id}",
+        f"/v1/agents/{mine.id}/core-memory/blocks",
+        f"/v1/agents/{mine.id}/tools",
+    ):
         assert other.get(path).status_code == 404
     assert other.delete(f"/v1/agents/{mine.id}").status_code == 404
 

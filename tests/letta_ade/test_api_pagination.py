@@ -26,7 +26,9 @@ def agents_at(*minutes: int | None, field: str = "created_at") -> list[str]:
         moment = None if minute is None else START + timedelta(minutes=minute)
         Agent.objects.filter(id=agent.id).update(**{field: moment})
         made.append((moment, agent.id))
-    return [row_id for _, row_id in sorted(made, key=lambda each: (each[0] is None, each[0] or START, each[1]))]
+    return [
+        row_id for _, row_id in sorted(made, key=lambda each: (each[0] is None, each[0] or START, each[1]))
+    ]
 
 
 def page(**fields: Any) -> list[str]:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 FIELDS = """
 id label value limit description read_only metadata tags hidden is_template template_name preserve_on_migration project_id
 template_id base_template_id deployment_id entity_id created_by_id last_updated_by_id
-""".split()
+"""
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def api() -> Api:
 
 def test_a_block_has_every_field(api: Api) -> None:
     block = api.post("/v1/blocks/", {"label": "human", "value": "Ada"}).json()
-    assert set(block) == set(FIELDS)
+    assert set(block) == set(FIELDS.split())
     assert block == api.get(f"/v1/blocks/{block['id']}").json()
     assert (block["limit"], block["read_only"], block["metadata"], block["tags"]) == (100_000, False, {}, [])
     assert block["description"]

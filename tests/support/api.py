@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from django.test import Client, override_settings
 
+from agents.services import execution
 from letta_ade.core.asgi import ApiHandler
 
 
@@ -38,10 +39,19 @@ class Api:
 
 @asynccontextmanager
 async def asgi_client(**headers: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Sends requests to the lean handler on the running loop; rows must be committed (`transaction=True`)."""
-    transport = httpx.ASGITransport(app=ApiHandler("letta_ade.api"))  # type: ignore[arg-type]  # the same ASGI, other names
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost/v1", headers=headers) as client:
-        yield client
+    """Sends requests to the lean handler on the running loop; rows must be committed (`transaction=True`).
+
+    At its end, runs that still go on are ended.
+    """
+    transport = httpx.ASGITransport(app=ApiHandler("letta_ade.api"))
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost/v1", headers=headers
+    ) as client:
+        try:
+            yield client
+        finally:
+            # What is still being written would meet the flush of the test's tables.
+            await execution.close()
 
 
 def events_of(body: str) -> list[tuple[str, str]]:
