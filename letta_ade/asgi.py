@@ -14,7 +14,6 @@ import django
 # The apps must be ready before anything below imports a model.
 django.setup(set_prefix=False)
 
-from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
@@ -22,6 +21,8 @@ from agents.services import execution, leases  # noqa: E402
 from agents.web.routing import websocket_urlpatterns  # noqa: E402
 from letta_ade.core import jobs, threads  # noqa: E402
 from letta_ade.core.asgi import ApiHandler, PageHandler, Receive, Scope, Send  # noqa: E402
+from letta_ade.llm import catalog  # noqa: E402
+from letta_ade.llm.providers.clients import close_clients  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Application:
     def __init__(self) -> None:
         self._api = ApiHandler("letta_ade.api")
         self._pages = PageHandler()
-        self._websockets: Any = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+        # Consumers find out who calls by themselves, on our threads.
+        self._websockets: Any = URLRouter(websocket_urlpatterns)
         self._worker: asyncio.Task[None] | None = None
         self._has_started = False
 
@@ -62,6 +64,7 @@ class Application:
             return
         self._has_started = True
         await threads.run(leases.reap_abandoned_runs)
+        catalog.warm_up()
         if settings.RUN_JOB_WORKER:
             self._worker = asyncio.create_task(_work())
 
@@ -70,6 +73,7 @@ class Application:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
+        await close_clients()
         await asyncio.to_thread(threads.shut_down)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
