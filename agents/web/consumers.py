@@ -1,0 +1,203 @@
+"""The websocket of an open workbench: runs as they go, memory as it changes. It sends the fragments that the page is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+
+from agents.runtime.events import RunEnded, StepStored
+from agents.streams import follow_batches
+from agents.web import fragments
+from agents.web.live_transcript import LiveRun
+from agents.web.transcript_rows import load_frame, load_run, runs_since
+from agents.web.workbench_page import Bench, line_of, open_bench
+from letta_ade.accounts.auth import Door, resolve_caller
+from letta_ade.accounts.models import User
+from letta_ade.core import threads
+from letta_ade.core.errors import AdeError, NotFound, Unauthenticated
+from letta_ade.core.nudges import agent_group, workspace_group
+from memory.models import Block
+
+logger = logging.getLogger(__name__)
+
+#: Close codes that tell the page not to try again.
+UNAUTHENTICATED, FORBIDDEN, NOT_FOUND = 4401, 4403, 4404
+#: "Try again later": the page reconnects and catches up.
+TRY_AGAIN = 1013
+
+
+class WorkbenchConsumer(AsyncWebsocketConsumer):
+    """One open page of one agent.
+
+    A slow page holds up only its own tasks: events wait in the run's ring or table, and what else changed is kept as names of
+    parts, each drawn once, as it is when its turn comes.
+    """
+
+    bench: Bench
+
+    async def connect(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._followed: set[str] = set()
+        self._wanted: set[str] = set()
+        self._is_wanted = asyncio.Event()
+        #: By block, the version that the page shows.
+        self._shown: dict[str, int] = {}
+        self._groups: tuple[str, ...] = ()
+        await self.accept()
+        try:
+            self.bench = await threads.run(
+                _open, door_of(self.scope), self.scope.get("user"), self._agent_id()
+            )
+        except AdeError as error:
+            await self.close(_close_code(error))
+            return
+        self._groups = (agent_group(self.bench.agent.id), workspace_group(self.bench.caller.workspace_id))
+        for group in self._groups:
+            await self.channel_layer.group_add(group, self.channel_name)
+        # Only after joining: what happens from here on is either found below or told.
+        self._spawn(self._catch_up())
+        self._spawn(self._redraw_what_changed())
+
+    async def disconnect(self, code: int) -> None:
+        for group in self._groups:
+            await self.channel_layer.group_discard(group, self.channel_name)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def nudge(self, message: dict[str, Any]) -> None:
+        """Something happened; never waits for the browser."""
+        match message["kind"]:
+            case "run_started" if message["conversation_id"] == self.bench.conversation.id:
+                self._follow(message["run_id"], is_known=False)
+                self._want("blocks")
+            case "block_changed":
+                self._want(message["block_id"])
+            case "agent_changed" if message["agent_id"] == self.bench.agent.id:
+                self._want("agent")
+
+    def _agent_id(self) -> str:
+        agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]
+        return agent_id
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, work: Any) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # Whatever failed, the page reconnects and is drawn anew.
+            logger.exception("the workbench of %s lost its stream", self._agent_id())
+            await self.close(TRY_AGAIN)
+
+    async def _catch_up(self) -> None:
+        """Draw what the page may have missed: its newest run, those after it, and the panes beside."""
+        since = parse_qs(self.scope["query_string"].decode()).get("since", [""])[0] or None
+        run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
+        self._shown = await threads.run(_versions, self.bench)
+        if since is not None:
+            self._want("agent", "blocks", "context", "archival")
+        for run_id in run_ids:
+            self._follow(run_id, is_known=run_id == since)
+        await self.send(fragments.ready())
+
+    def _follow(self, run_id: str, *, is_known: bool) -> None:
+        if run_id not in self._followed:
+            self._followed.add(run_id)
+            self._spawn(self._watch(run_id, is_known=is_known))
+
+    async def _watch(self, run_id: str, *, is_known: bool) -> None:
+        """A run from its first event to its end, and then as it is stored. The first frame draws all there is so far."""
+        stored = await threads.run(load_run, run_id)
+        if stored is None:
+            return
+        if not stored[0].has_ended:
+            frame = await threads.run(load_frame, run_id)
+            assert frame is not None, "the run was there a moment ago"
+            live = LiveRun(frame)
+            batches = follow_batches(run_id, pause_seconds=settings.EVENT_BATCH_SECONDS)
+            async with aclosing(batches) as follow:
+                async for batch in follow:
+                    for _, event in batch:
+                        live.apply(event)
+                    await self.send(fragments.live_frame(self.bench, live, is_known=is_known))
+                    is_known = True
+                    if any(isinstance(event, StepStored) for _, event in batch):
+                        self._want("context")
+                    if isinstance(batch[-1][1], RunEnded):
+                        break
+            stored = await threads.run(load_run, run_id)
+        if stored is not None:
+            run, item = stored
+            line = await threads.run(line_of, run)
+            html = fragments.stored_run(self.bench, item, line, is_known=is_known)
+            await self.send(html)
+            self._want("context", "archival")
+        # A run that is told of again (it cannot be, but a nudge may come late) must not be drawn twice.
+
+    def _want(self, *parts: str) -> None:
+        self._wanted.update(parts)
+        self._is_wanted.set()
+
+    async def _redraw_what_changed(self) -> None:
+        while True:
+            await self._is_wanted.wait()
+            self._is_wanted.clear()
+            parts, self._wanted = self._wanted, set()
+            html, self._shown = await threads.run(_redraw, self.bench, parts, self._shown)
+            if html is None:
+                await self.close(NOT_FOUND)
+                return
+            if html:
+                await self.send(html)
+            # Company for the next redrawing.
+            await asyncio.sleep(settings.EVENT_BATCH_SECONDS)
+
+    async def send(self, text_data: Any = None, bytes_data: Any = None, close: bool = False) -> None:
+        """Channels sends without a turn of its own; two tasks must not mix their frames."""
+        await super().send(text_data=text_data, bytes_data=bytes_data, close=close)
+
+
+def door_of(scope: Any) -> Door:
+    """What a websocket's request tells about its origin. It carries private data, so it is no safe method."""
+    headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
+    client = scope.get("client")
+    return Door(headers=headers, client_host=client[0] if client else None, method="CONNECT")
+
+
+def _open(door: Door, user: Any, agent_id: str) -> Bench:
+    person = user if isinstance(user, User) and user.is_active else None
+    return open_bench(resolve_caller(door, person), agent_id)
+
+
+def _close_code(error: AdeError) -> int:
+    if isinstance(error, Unauthenticated):
+        return UNAUTHENTICATED
+    return NOT_FOUND if isinstance(error, NotFound) else FORBIDDEN
+
+
+def _versions(bench: Bench) -> dict[str, int]:
+    blocks = Block.objects.filter(agent_links__agent=bench.agent)
+    return dict(blocks.values_list("id", "version"))
+
+
+def _redraw(bench: Bench, parts: set[str], shown: dict[str, int]) -> tuple[str | None, dict[str, int]]:
+    """The parts as they are now, and the versions that the page shows afterwards; None when the agent is gone."""
+    try:
+        now = open_bench(bench.caller, bench.agent.id)
+    except NotFound:
+        return None, shown
+    versions = _versions(now)
+    html = fragments.parts(now, parts, shown={key: shown[key] for key in versions if key in shown}, was=shown)
+    return html, versions

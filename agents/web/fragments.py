@@ -1,0 +1,110 @@
+"""The fragments that a websocket sends: the templates of the page, marked with where they go."""
+
+from __future__ import annotations
+
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from agents.web import workbench_memory, workbench_page
+from agents.web.live_transcript import LiveRun, RunLine
+from agents.web.transcript import RunItem
+from agents.web.workbench_page import Bench
+
+_AGENT_PARTS = ("identity", "model", "system", "tools")
+
+
+def ready() -> str:
+    """Says that the page has caught up."""
+    return '<span id="link-state" data-state="ready" hidden></span>'
+
+
+def live_frame(bench: Bench, live: LiveRun, *, is_known: bool) -> str:
+    """What the last events changed; the whole run when the page has not drawn it from this connection yet."""
+    changes = live.take_changes()
+    line = run_line(bench, live.line())
+    if not is_known or live.is_first_frame:
+        live.is_first_frame = False
+        return _run(bench, live.item(), is_known=is_known) + line
+    html = []
+    if changes.has_inputs:
+        context = {**bench.base, "run": live.item(), "oob": "morph"}
+        html.append(render_to_string("agents/partials/inputs.html", context))
+    for step_id in changes.new_steps:
+        step = _render("step", bench, run=live.item(), step=live.steps[step_id])
+        html.append(_append(f"steps-{live.frame.run_id}", step))
+    for step_id in changes.steps:
+        if step_id not in changes.new_steps:
+            html.append(_render("step", bench, run=live.item(), step=live.steps[step_id], oob="morph"))
+    for step_id, element_id in changes.new_items:
+        item = _render("item", bench, step=live.steps[step_id], item=live.find(step_id, element_id))
+        html.append(_append(f"items-{step_id}", item))
+    for step_id, element_id in changes.items:
+        if (step_id, element_id) not in changes.new_items:
+            html.append(
+                _render(
+                    "item", bench, step=live.steps[step_id], item=live.find(step_id, element_id), oob="morph"
+                )
+            )
+    html += [_append(f"raw-{element_id}", text) for (_, element_id), text in changes.tails.items()]
+    return "".join(html) + (line if changes.has_line else "")
+
+
+def stored_run(bench: Bench, run: RunItem, line: RunLine, *, is_known: bool) -> str:
+    """A run that has ended, as it is stored."""
+    return _run(bench, run, is_known=is_known) + run_line(bench, line)
+
+
+def _run(bench: Bench, run: RunItem, *, is_known: bool) -> str:
+    if is_known:
+        return _render("run", bench, run=run, oob="morph")
+    return _append("runs", _render("run", bench, run=run)) + '<div id="empty" hx-swap-oob="delete"></div>'
+
+
+def run_line(bench: Bench, line: RunLine) -> str:
+    """The line above the composer."""
+    return _render("runline", bench, line=line, oob="morph")
+
+
+def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], was: dict[str, int]) -> str:
+    """Parts of the side panes. Names: agent, blocks, context, archival, or the id of a block.
+
+    `shown` are the versions that the page shows of blocks that the agent holds, `was` of all that it shows.
+    """
+    html = []
+    if "agent" in wanted:
+        context = {**workbench_page.agent_context(bench), "oob": "morph"}
+        html += [render_to_string(f"agents/partials/{name}.html", context) for name in _AGENT_PARTS]
+        html.append(format_html('<span id="agent-name" hx-swap-oob="innerHTML">{}</span>', bench.agent.name))
+    moved = {name: shown[name] for name in wanted if name in shown}
+    has_other_blocks = "agent" in wanted and shown.keys() != was.keys()
+    blocks = workbench_page.blocks_context(bench, moved or None)
+    has_other_blocks = has_other_blocks or {card.block.id for card in blocks["cards"]} != set(was)
+    if "blocks" in wanted or (has_other_blocks and ("agent" in wanted or moved)):
+        html.append(render_to_string("agents/partials/blocks.html", {**blocks, "oob": "morph"}))
+    elif moved:
+        for card in blocks["cards"]:
+            if card.block.id in moved and card.block.version != moved[card.block.id]:
+                html.append(_render("block", bench, card=card, oob="morph"))
+        html.append(_render("changed_count", bench, changed_count=blocks["changed_count"], oob="morph"))
+    if moved or "blocks" in wanted:
+        html.append(_render("memory_mark", bench, changed_count=blocks["changed_count"], oob="morph"))
+    if wanted & {"context", "agent"} or moved:
+        view = workbench_memory.load_context_view(bench.agent, bench.conversation)
+        html.append(_render("context", bench, context=view, oob="morph"))
+    if wanted & {"archival", "agent"}:
+        count = workbench_memory.count_archival(bench.caller, bench.agent)
+        html.append(_render("archival_count", bench, passage_count=count, oob="morph"))
+    return "".join(html)
+
+
+def _render(name: str, bench: Bench, **context: object) -> SafeString:
+    return render_to_string(f"agents/partials/{name}.html", {**bench.base, **context})
+
+
+def _append(element_id: str, content: str) -> str:
+    return format_html(
+        '<div hx-swap-oob="beforeend:#{}">{}</div>',
+        element_id,
+        mark_safe(content) if isinstance(content, SafeString) else content,
+    )

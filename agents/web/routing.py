@@ -1,0 +1,16 @@
+"""Addresses of the websockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.urls import path
+
+from agents.web.consumers import WorkbenchConsumer
+
+_prefix = f"{settings.URL_PREFIX.lstrip('/')}/" if settings.URL_PREFIX else ""
+
+websocket_urlpatterns: list[Any] = [
+    path(f"{_prefix}ws/agents/<str:agent_id>/", WorkbenchConsumer.as_asgi()),
+]

@@ -1,0 +1,350 @@
+"""What an agent knows, as the right pane shows it: its context window, its blocks, its archival memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Literal
+
+from django.db.models import F, Q
+
+from agents.models import Agent, Conversation, Run, Step
+from agents.services.agent_archives import archives_of
+from agents.services.agent_blocks import blocks_of
+from agents.services.agent_tools import tools_of
+from agents.services.agents import count_agents_of_blocks
+from agents.services.context import load_context
+from letta_ade.accounts.auth import Caller
+from letta_ade.llm.messages import ToolSpec
+from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
+from memory.models import Block, BlockVersion
+from memory.services.passages import count_passages
+from tools.services.tools import tool_schema
+
+#: Lines of a value that a card shows, and those around a change.
+_FIRST_LINES = 6
+_LINES_AROUND = 2
+#: Comparing more pairs of lines would hold up the page.
+_MOST_PAIRS = 4_000_000
+_BAR_WIDTH = 392.0
+_BAR_GAP = 1.0
+#: Steps in the strip.
+_STRIP_STEPS = 24
+_STRIP_TOP, _STRIP_BASE, _STRIP_HEIGHT = 16.0, 72.0, 86.0
+
+Segment = Literal["system", "tools", "blocks", "messages"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockLine:
+    """A line of a card; a `gap` stands for lines that are not shown, `gone` for lines that were removed."""
+
+    kind: Literal["line", "gap", "gone"] = "line"
+    number: int = 0
+    text: str = ""
+    change: Literal["", "add", "mod"] = ""
+    is_fresh: bool = False
+    #: How many lines a gap or a removal stands for, and where a gap is.
+    count: int = 0
+    place: Literal["above", "between", "below"] = "between"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCard:
+    block: Block
+    #: Agents that hold it, this one included.
+    holder_count: int
+    #: Who wrote the newest version, and with what.
+    author: BlockVersion | None
+    lines: tuple[BlockLine, ...]
+    #: Changed since the newest run began.
+    is_changed: bool
+    #: Shows every line.
+    is_whole: bool = False
+
+    @property
+    def author_kind(self) -> str:
+        kinds = {"agent": "agent", "api_key": "key"}
+        return kinds.get(self.author.actor_kind if self.author else "", "person")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentShare:
+    name: Segment
+    title: str
+    tokens: int
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepBar:
+    """The size of the context at one step."""
+
+    step_id: str
+    number: int
+    tokens: int
+    x: float
+    y: float
+    width: float
+    height: float
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextView:
+    """How full the window is. `is_counted`: the total is the provider's; the segments are always estimates."""
+
+    total: int
+    limit: int
+    is_counted: bool
+    segments: tuple[SegmentShare, ...]
+    free_x: float
+    free_width: float
+    step_count: int
+    bars: tuple[StepBar, ...]
+
+    @property
+    def level(self) -> str:
+        return "bad" if self.total >= self.limit * 0.95 else ""
+
+
+def load_cards(
+    agent: Agent,
+    *,
+    turn_run_id: str | None,
+    fresh_after: dict[str, int] | None = None,
+    only: Iterable[str] | None = None,
+    is_whole: bool = False,
+) -> list[BlockCard]:
+    """The cards of the agent's blocks.
+
+    Args:
+        turn_run_id: the newest run; what it changed stays marked.
+        fresh_after: by block, the version that was last shown; later lines flash.
+        only: ids of the blocks that are wanted.
+    """
+    blocks = list(blocks_of(agent) if only is None else blocks_of(agent).filter(id__in=list(only)))
+    ids = [block.id for block in blocks]
+    newest = BlockVersion.objects.filter(block_id__in=ids, number=F("block__version"))
+    authors = {version.block_id: version for version in newest}
+    bases = _turn_bases(ids, turn_run_id)
+    shown = fresh_after or {}
+    old = _values({(block_id, number) for mapping in (bases, shown) for block_id, number in mapping.items()})
+    holders = count_agents_of_blocks(ids)
+    return [
+        BlockCard(
+            block=block,
+            holder_count=holders.get(block.id, 0),
+            author=authors.get(block.id),
+            lines=card_lines(
+                block.value,
+                turn_base=old.get((block.id, bases.get(block.id, -1))),
+                shown=old.get((block.id, shown.get(block.id, -1))),
+                is_whole=is_whole,
+            ),
+            is_changed=block.id in bases or shown.get(block.id, block.version) < block.version,
+            is_whole=is_whole,
+        )
+        for block in blocks
+    ]
+
+
+def newest_run_id(conversation: Conversation) -> str | None:
+    """The run whose changes are marked: the one that goes on, or the last."""
+    runs = Run.objects.filter(conversation=conversation).order_by("-created_at", "-id")
+    return runs.values_list("id", flat=True).first()
+
+
+def _turn_bases(block_ids: Sequence[str], run_id: str | None) -> dict[str, int]:
+    """By block that the run wrote, the version before its first write."""
+    if run_id is None:
+        return {}
+    versions = BlockVersion.objects.filter(block_id__in=block_ids, run_id=run_id).order_by("-number")
+    return {version.block_id: version.number - 1 for version in versions.only("block_id", "number")}
+
+
+def _values(wanted: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    if not wanted:
+        return {}
+    where = Q()
+    for block_id, number in wanted:
+        where |= Q(block_id=block_id, number=number)
+    rows = BlockVersion.objects.filter(where).values_list("block_id", "number", "value")
+    found = {(block_id, number): value for block_id, number, value in rows}
+    # Before its first version a block was empty.
+    return {pair: "" for pair in wanted if pair[1] == 0} | found
+
+
+def card_lines(
+    value: str, *, turn_base: str | None, shown: str | None, is_whole: bool = False
+) -> tuple[BlockLine, ...]:
+    """The lines of a card: those around what changed, or the first ones."""
+    texts = value.split("\n") if value else []
+    marks: dict[int, Literal["add", "mod"]] = {}
+    gone: dict[int, int] = {}
+    for base in (turn_base, shown):
+        if base is not None:
+            changed, removed = _changed_lines(base, texts)
+            marks = changed | marks
+            gone = removed | gone
+    fresh = set(_changed_lines(shown, texts)[0]) if shown is not None else set()
+    lines = [
+        BlockLine(number=place + 1, text=text, change=marks.get(place, ""), is_fresh=place in fresh)
+        for place, text in enumerate(texts)
+    ]
+    if is_whole:
+        kept = set(range(len(lines)))
+    elif marks or gone:
+        kept = {
+            near
+            for place in (*marks, *gone)
+            for near in range(place - _LINES_AROUND, place + _LINES_AROUND + 1)
+        }
+    else:
+        kept = set(range(_FIRST_LINES if len(lines) > _FIRST_LINES + 1 else len(lines)))
+    return tuple(_with_gaps(lines, kept, gone))
+
+
+def _with_gaps(lines: Sequence[BlockLine], kept: set[int], gone: dict[int, int]) -> Iterable[BlockLine]:
+    hidden = 0
+    has_shown = False
+    for place, line in enumerate(lines):
+        if place in gone:
+            if hidden:
+                yield BlockLine(kind="gap", count=hidden, place="between" if has_shown else "above")
+                hidden = 0
+            yield BlockLine(kind="gone", count=gone[place])
+            has_shown = True
+        if place not in kept:
+            hidden += 1
+            continue
+        if hidden:
+            yield BlockLine(kind="gap", count=hidden, place="between" if has_shown else "above")
+            hidden = 0
+        has_shown = True
+        yield line
+    if hidden:
+        yield BlockLine(kind="gap", count=hidden, place="below")
+    if len(lines) in gone:
+        yield BlockLine(kind="gone", count=gone[len(lines)])
+
+
+def _changed_lines(
+    base: str, texts: Sequence[str]
+) -> tuple[dict[int, Literal["add", "mod"]], dict[int, int]]:
+    """Places of lines that are new or other than in `base`, and how many lines are gone before a place."""
+    before = base.split("\n") if base else []
+    if len(before) * len(texts) > _MOST_PAIRS:
+        return {}, {}
+    changed: dict[int, Literal["add", "mod"]] = {}
+    gone: dict[int, int] = {}
+    for tag, old_start, old_end, start, end in SequenceMatcher(None, before, texts, False).get_opcodes():
+        if tag == "insert":
+            changed |= dict.fromkeys(range(start, end), "add")
+        elif tag == "replace":
+            both = min(old_end - old_start, end - start)
+            changed |= dict.fromkeys(range(start, start + both), "mod")
+            changed |= dict.fromkeys(range(start + both, end), "add")
+        elif tag == "delete":
+            gone[start] = old_end - old_start
+    return changed, gone
+
+
+def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
+    """The context as the next call would send it, by segment; the total as it was last counted."""
+    context = [entry.chat for entry in load_context(conversation)]
+    system = estimate_text(context[0].text) if context else estimate_text(agent.system)
+    blocks = sum(
+        estimate_text(block.value) + estimate_text(block.description or "") for block in blocks_of(agent)
+    )
+    estimates: dict[Segment, int] = {
+        "system": max(0, system - blocks),
+        "tools": estimate_tools([_spec(tool) for tool in tools_of(agent)]),
+        "blocks": blocks,
+        "messages": estimate_messages(context[1:]),
+    }
+    steps = Step.objects.filter(run__conversation=conversation).order_by("-created_at", "-id")
+    counted = list(
+        steps.filter(prompt_tokens__gt=0).values_list("id", "prompt_tokens", "completion_tokens")[
+            :_STRIP_STEPS
+        ]
+    )
+    estimated = sum(estimates.values())
+    total = counted[0][1] + counted[0][2] if counted else estimated
+    step_count = steps.count()
+    limit = agent.context_window_limit
+    factor = total / estimated if counted and estimated else 1.0
+    segments, x = _segments(estimates, factor, max(limit, total))
+    return ContextView(
+        total=total,
+        limit=limit,
+        is_counted=bool(counted),
+        segments=segments,
+        free_x=x,
+        free_width=max(0.0, round(_BAR_WIDTH - x, 2)),
+        step_count=step_count,
+        bars=_bars(counted[::-1], step_count, limit),
+    )
+
+
+_TITLES: dict[Segment, str] = {
+    "system": "System",
+    "tools": "Tools",
+    "blocks": "Blocks",
+    "messages": "Messages",
+}
+
+
+def _segments(
+    estimates: dict[Segment, int], factor: float, whole: int
+) -> tuple[tuple[SegmentShare, ...], float]:
+    x = 0.0
+    segments = []
+    for name, tokens in estimates.items():
+        share = round(tokens * factor)
+        # What is there can be seen, however little it is.
+        width = max(2.0, share * _BAR_WIDTH / whole) if share else 0.0
+        segments.append(
+            SegmentShare(name=name, title=_TITLES[name], tokens=share, x=round(x, 2), width=round(width, 2))
+        )
+        x += width + (_BAR_GAP if width else 0)
+    return tuple(segments), round(x, 2)
+
+
+def _bars(steps: Sequence[tuple[str, int, int]], step_count: int, limit: int) -> tuple[StepBar, ...]:
+    if len(steps) < 2:
+        return ()
+    most = max(sent + said for _, sent, said in steps)
+    slot = _BAR_WIDTH / max(_STRIP_STEPS // 2, len(steps))
+    bars = []
+    for place, (step_id, sent, said) in enumerate(steps):
+        height = max(1.0, (sent + said) * (_STRIP_BASE - _STRIP_TOP) / most)
+        bars.append(
+            StepBar(
+                step_id=step_id,
+                number=step_count - len(steps) + place + 1,
+                tokens=sent + said,
+                x=round(place * slot, 2),
+                y=round(_STRIP_BASE - height, 2),
+                width=round(slot * 0.68, 2),
+                height=round(height, 2),
+                is_last=place == len(steps) - 1,
+            )
+        )
+    return tuple(bars)
+
+
+def _spec(tool: object) -> ToolSpec:
+    schema = tool_schema(tool)  # type: ignore[arg-type]  # a Tool of the queryset
+    return ToolSpec(
+        name=schema.get("name") or "",
+        description=schema.get("description") or "",
+        parameters=schema.get("parameters") or {},
+    )
+
+
+def count_archival(caller: Caller, agent: Agent) -> int:
+    """How many passages the agent can find."""
+    return count_passages(caller=caller, archives=archives_of(agent))

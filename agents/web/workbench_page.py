@@ -1,0 +1,190 @@
+"""What the workbench's templates are given: the page, and each of its parts as the requests and the websocket send it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Sum
+
+from agents.models import Agent, Conversation, Run
+from agents.services.agent_passages import list_agent_passages
+from agents.services.agent_tools import tools_of
+from agents.services.agents import get_agent_for
+from agents.services.conversations import get_default_conversation
+from agents.web import workbench_memory
+from agents.web.live_transcript import RunLine
+from agents.web.transcript_rows import load_transcript
+from letta_ade.accounts.auth import Caller
+from letta_ade.core.errors import AdeError
+from letta_ade.core.pagination import PageRequest
+from letta_ade.llm import catalog
+from letta_ade.llm.listing import ModelInfo
+from letta_ade.llm.tokens import estimate_text
+from memory.services.blocks import list_blocks
+from memory.services.passages import PassageHit
+from tools.services.tools import list_tools
+
+#: Blocks and passages that are offered or listed at once.
+OFFERED_BLOCKS = 50
+LISTED_PASSAGES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Whose workbench it is, and who looks."""
+
+    caller: Caller
+    agent: Agent
+    conversation: Conversation
+
+    @property
+    def base(self) -> dict[str, Any]:
+        return {"agent": self.agent, "conversation": self.conversation, "caller": self.caller}
+
+
+def open_bench(caller: Caller, agent_id: str) -> Bench:
+    """Raises NotFound, also for an agent of another workspace."""
+    caller.check("read")
+    agent = get_agent_for(caller=caller, agent_id=agent_id)
+    return Bench(caller=caller, agent=agent, conversation=get_default_conversation(agent))
+
+
+def page_context(bench: Bench) -> dict[str, Any]:
+    """Everything."""
+    return {
+        **agent_context(bench),
+        **memory_context(bench),
+        "transcript": load_transcript(bench.agent, bench.conversation),
+        "line": last_line(bench),
+    }
+
+
+def agent_context(bench: Bench) -> dict[str, Any]:
+    """The left pane."""
+    agent = bench.agent
+    models = catalog.list_models()
+    info = next((each for each in models if each.handle == agent.model), None) or _model_info(agent.model)
+    handles = [each.handle for each in models]
+    tools = list(tools_of(agent))
+    attached = {tool.id for tool in tools}
+    return {
+        **bench.base,
+        "models": models,
+        "is_listed": agent.model in handles,
+        "model_info": info,
+        "settings": _settings(agent),
+        "tools": tools,
+        "other_tools": [
+            tool for tool in list_tools(caller=bench.caller).order_by("name") if tool.id not in attached
+        ],
+        "system_tokens": estimate_text(agent.system),
+    }
+
+
+def _model_info(handle: str) -> ModelInfo | None:
+    try:
+        return catalog.get_model_info(handle)
+    except AdeError:  # no longer offered: the page says so
+        return None
+
+
+def _settings(agent: Agent) -> list[tuple[str, str]]:
+    """The facts of the model settings that are set, as people say them."""
+    stored = agent.model_settings
+    facts = [("Used window", f"{agent.context_window_limit:,} tokens")]
+    if most := stored.get("max_output_tokens"):
+        facts.append(("Max output", f"{most:,} tokens"))
+    if (temperature := stored.get("temperature")) is not None:
+        facts.append(("Temperature", f"{temperature:g}"))
+    effort = (stored.get("reasoning") or {}).get("reasoning_effort")
+    thinking = stored.get("thinking") or {}
+    if effort:
+        facts.append(("Reasoning", str(effort)))
+    elif thinking.get("type") == "enabled":
+        facts.append(("Reasoning", f"{thinking.get('budget_tokens', 0):,} tokens"))
+    if agent.embedding:
+        facts.append(("Embedding", agent.embedding))
+    return facts
+
+
+def memory_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> dict[str, Any]:
+    """The right pane."""
+    return {
+        **blocks_context(bench, fresh_after),
+        **archival_context(bench),
+        "context": workbench_memory.load_context_view(bench.agent, bench.conversation),
+    }
+
+
+def blocks_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> dict[str, Any]:
+    """The section of the blocks."""
+    cards = workbench_memory.load_cards(
+        bench.agent,
+        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
+        fresh_after=fresh_after,
+    )
+    held = [card.block.id for card in cards]
+    return {
+        **bench.base,
+        "cards": cards,
+        "changed_count": sum(card.is_changed for card in cards),
+        "other_blocks": list(
+            list_blocks(caller=bench.caller).exclude(id__in=held).order_by("-updated_at")[:OFFERED_BLOCKS]
+        ),
+    }
+
+
+def card_context(bench: Bench, block_id: str, *, is_whole: bool = False) -> dict[str, Any] | None:
+    """One card; None when the agent does not hold the block."""
+    cards = workbench_memory.load_cards(
+        bench.agent,
+        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
+        only=[block_id],
+        is_whole=is_whole,
+    )
+    return {**bench.base, "card": cards[0]} if cards else None
+
+
+def archival_context(
+    bench: Bench, *, query: str = "", hits: list[PassageHit] | None = None
+) -> dict[str, Any]:
+    """The section of the archival memory: what was found, or the newest passages."""
+    if hits is None:
+        newest = list_agent_passages(
+            caller=bench.caller,
+            agent_id=bench.agent.id,
+            search=None,
+            page=PageRequest(limit=LISTED_PASSAGES, order="desc"),
+        )
+        passages = [(passage, None) for passage in newest]
+    else:
+        passages = [(hit.passage, hit.score) for hit in hits]
+    return {
+        **bench.base,
+        "passages": passages,
+        "passage_count": workbench_memory.count_archival(bench.caller, bench.agent),
+        "query": query,
+        "is_search": hits is not None,
+    }
+
+
+def last_line(bench: Bench) -> RunLine | None:
+    """The run line when the page is opened; None before the first run."""
+    run = Run.objects.filter(conversation=bench.conversation).order_by("-created_at", "-id").first()
+    return None if run is None else line_of(run)
+
+
+def line_of(run: Run) -> RunLine:
+    """The run line of a stored run."""
+    sums = run.steps.aggregate(sent=Sum("prompt_tokens"), said=Sum("completion_tokens"))
+    phase: Any = run.status if run.status in ("completed", "failed", "cancelled") else "thinking"
+    return RunLine(
+        run_id=run.id,
+        phase=phase,
+        about=(run.stop_reason or "").replace("_", " "),
+        elapsed_ms=run.total_duration_ns / 1e6 if run.total_duration_ns is not None else None,
+        step_count=run.steps.count(),
+        prompt_tokens=sums["sent"] or 0,
+        completion_tokens=sums["said"] or 0,
+    )

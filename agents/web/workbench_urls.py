@@ -1,0 +1,22 @@
+"""Addresses of one agent's workbench, below `agents/<agent_id>/`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from agents.web import workbench, workbench_parts
+
+urlpatterns = [
+    path("", workbench.workbench_page, name="detail"),
+    path("messages/", workbench.send_message, name="send"),
+    path("messages/older/", workbench.older_runs, name="older"),
+    path("stop/", workbench.stop, name="stop"),
+    path("runs/<str:run_id>/again/", workbench.ask_again, name="ask_again"),
+    path("identity/", workbench_parts.identity_part, name="identity"),
+    path("system/", workbench_parts.system_part, name="system"),
+    path("model/", workbench_parts.model_part, name="model"),
+    path("tools/", workbench_parts.tools_part, name="tools"),
+    path("blocks/", workbench_parts.blocks_part, name="blocks"),
+    path("blocks/<str:block_id>/", workbench_parts.block_part, name="block"),
+    path("archival/", workbench_parts.archival_part, name="archival"),
+]
