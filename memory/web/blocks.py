@@ -102,7 +102,7 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
     base_version = form.cleaned_data["base_version"]
     try:
         saved = update_block(
-            caller=caller, block_id=block_id, changes=form.changes(), base_version=base_version
+            caller=caller, block_id=block_id, changes=form.changes(block), base_version=base_version
         )
     except Conflict as error:
         if "current_version" not in error.data:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from memory.models import Block
 from memory.services.blocks import BlockChanges, BlockDraft
 
 #: What the form for a new block offers; the API's own default is far larger.
@@ -59,13 +60,16 @@ class BlockForm(forms.Form):
             self.add_error("value", f"{len(value):,} characters are over the limit of {limit:,}.")
         return data
 
-    def changes(self) -> BlockChanges:
+    def changes(self, block: Block) -> BlockChanges:
+        """What the answers change; an empty description is no change of one that was never given."""
         data = self.cleaned_data
         return BlockChanges(
             label=data["label"],
             value=data["value"],
             limit=data["limit"],
-            description=data["description"],
+            description=None
+            if block.description is None and not data["description"]
+            else data["description"],
             read_only=data["read_only"],
         )
 
