@@ -68,8 +68,12 @@ class Application:
         if settings.RUN_JOB_WORKER:
             self._worker = asyncio.create_task(_work())
 
-    async def _stop(self) -> None:
+    async def end_runs(self) -> None:
+        """End every run with a reason, so that its readers hear it; the server may then close what is still open."""
         await execution.close()
+
+    async def _stop(self) -> None:
+        await self.end_runs()
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)

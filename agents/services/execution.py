@@ -290,6 +290,7 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
         last_message_at=conversation.last_message_at,
         block_ids={block.label: block.id for block in memory.blocks},
         archive_ids=memory.archive_ids,
+        return_limits={tool.name: tool.return_char_limit for tool in tools},
         model_endpoint=endpoint,
     )
     snapshot = Snapshot(

@@ -17,6 +17,7 @@ from agents.models import Agent, ContextEntry, Conversation, Message, ProviderTr
 from agents.runtime.events import BlockChanged
 from agents.runtime.ports import CallOutcome, PlannedCall, StepEnd, StepStart, StoredStep
 from agents.services.agent_archives import ensure_archive
+from agents.services.agent_blocks import attach_block
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import check_lease
 from letta_ade.accounts.auth import Caller
@@ -24,8 +25,10 @@ from letta_ade.core import threads
 from letta_ade.core.ids import new_id, new_otid
 from letta_ade.core.nudges import agent_group, nudge, workspace_group
 from letta_ade.llm.messages import Reply, part_to_data
+from memory.models import Archive, Block
 from tools.context import ToolContext
 from tools.execution import prepare_call, run_call
+from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +46,8 @@ class OpenRun:
     last_message_at: datetime | None
     block_ids: dict[str, str]
     archive_ids: tuple[str, ...]
+    #: Tool name -> characters to which its return is cut.
+    return_limits: dict[str, int]
     model_endpoint: str | None = None
     has_stored_inputs: bool = False
     #: Results of `prepare_call` by tool call id.
@@ -169,6 +174,8 @@ def _run_calls(opened: OpenRun, step: StepEnd, changes: list[BlockChanged]) -> l
                 duration_ms=(time.monotonic_ns() - began) // 1_000_000,
             )
         )
+        # A failed call has left nothing in `changes`: a block that is new here is attached for good.
+        opened.block_ids |= {edit.block.label: edit.block.id for edit in context.changes}
         changes += [
             BlockChanged(
                 step_id=step.step_id,
@@ -203,11 +210,17 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         archive_ids=opened.archive_ids,
         embedding=agent.embedding,
         timezone=agent.timezone,
+        return_char_limit=opened.return_limits.get(planned.call.name, DEFAULT_RETURN_CHAR_LIMIT),
         ensure_archive=lambda: _ensure_archive(opened),
+        attach_block=lambda block: _attach_block(opened, block),
     )
 
 
-def _ensure_archive(opened: OpenRun) -> Any:
+def _attach_block(opened: OpenRun, block: Block) -> None:
+    attach_block(caller=opened.caller, agent_id=opened.agent.id, block_id=block.id)
+
+
+def _ensure_archive(opened: OpenRun) -> Archive:
     archive = ensure_archive(agent=opened.agent)
     if archive.id not in opened.archive_ids:
         opened.archive_ids = (*opened.archive_ids, archive.id)

@@ -78,6 +78,13 @@ def serve_with_uvicorn(sockets: list[socket.socket], on_ready: Callable[[], None
             if self.started:
                 on_ready()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Runs end first: their streams then say why and close, instead of being cut after the grace.
+            from letta_ade.asgi import application
+
+            await application.end_runs()
+            await super().shutdown(sockets=sockets)
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if not self.should_exit:
                 _leave_for_certain()

@@ -123,6 +123,38 @@ async def test_a_memory_edit_is_a_version_that_names_its_run_and_message(
     assert (change.from_version, change.to_version, change.added, change.removed) == (1, 2, 1, 0)
 
 
+async def test_a_block_that_a_tool_makes_is_attached_and_can_be_edited_in_the_same_run(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    from tools.models import Tool
+
+    def attach() -> None:
+        for name in ("memory_rethink", "memory_insert"):
+            tool = Tool.objects.get(workspace_id=agent.workspace_id, name=name)
+            agent.tool_links.get_or_create(tool=tool, defaults={"position": 50})
+
+    await db(attach)
+    model.add(
+        tool_call("memory_rethink", label="plans", new_memory="Tea at four"),
+        tool_call("memory_insert", label="plans", new_string="Cake too"),
+        text("Noted"),
+    )
+    events = await ask(agent)
+    block = await db(lambda: Block.objects.get(agents=agent, label="plans"))
+    assert block.value == "Tea at four\nCake too"
+    assert [event.to_version for event in events if isinstance(event, BlockChanged)] == [1, 2]
+
+
+async def test_a_long_return_is_cut_to_the_limit_of_its_tool(agent: Agent, model: ScriptedModel) -> None:
+    from tools.models import Tool
+
+    await db(lambda: Tool.objects.filter(name="memory_insert").update(return_char_limit=20))
+    model.add(tool_call("memory_insert", label="human", new_string="x" * 500), text("ok"))
+    await ask(agent)
+    tool = await db(lambda: Message.objects.get(role="tool"))
+    assert len(tool.tool_returns[0]["text"]) < 300
+
+
 async def test_memory_stays_as_it_was_when_its_step_cannot_be_stored(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
