@@ -16,9 +16,9 @@ from django.conf import settings
 _STOP_SECONDS = 15
 
 _SERVE = """
-import os, socket, sys, uvicorn
+import socket, sys, uvicorn
 listener = socket.socket(fileno=int(sys.argv[1]))
-config = uvicorn.Config(os.environ.get("E_APP", "letta_ade.asgi:application"), lifespan="on", log_config=None, access_log=False,
+config = uvicorn.Config("letta_ade.asgi:application", lifespan="on", log_config=None, access_log=False,
                         proxy_headers=False, ws="websockets-sansio", timeout_graceful_shutdown=2)
 uvicorn.Server(config).run([listener])
 """
