@@ -24,8 +24,7 @@ agent = client.agents.create(
     memory_blocks=[{{"label": "human", "value": "Nothing is known yet."}}],
 )
 reply = client.agents.messages.create(agent.id, input="Hello, my name is Ada.")
-for message in reply.messages:
-    print(message)
+print(reply.messages[-1].content)
 """
 
 
