@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: SQLSTATE of a deadlock, a failed serialisation, and a lock that could not be had: the same request may pass a moment later.
 _PASSING_STATES = {"40P01", "40001", "55P03"}
+#: A check of a column, and null where there must be a value.
+_BAD_VALUE_STATES = {"23514", "23502"}
 
 
 def authenticate(request: HttpRequest) -> Caller:
@@ -142,6 +144,8 @@ def _validation_response(errors: list[dict[str, Any]]) -> HttpResponse:
 
 @api.exception_handler(IntegrityError)
 def _on_integrity_error(request: HttpRequest, error: IntegrityError) -> HttpResponse:
+    if getattr(error.__cause__, "sqlstate", None) in _BAD_VALUE_STATES:
+        return respond({"detail": f"INVALID_ARGUMENT: {str(error).splitlines()[0]}"}, status=400)
     # The services check first; what arrives here lost a race.
     logger.warning("%s %s lost a race: %s", request.method, request.path, error)
     response = respond(

@@ -23,7 +23,7 @@ from letta_ade.core.crypto import decrypt, encrypt
 from letta_ade.core.errors import Invalid, NotFound, Unsupported
 from letta_ade.core.pagination import PageRequest, paginate
 from memory.services.blocks import BlockDraft, create_block, get_block_for
-from memory.texts import check_text
+from memory.texts import check_tags, check_text
 from tools.services.tools import get_tools_by_ids, get_tools_by_names
 
 #: The loop that this server has; the others answer through tools, with a heartbeat.
@@ -240,7 +240,7 @@ def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
             else default_system_prompt(draft.agent_type),
             description=draft.description,
             metadata=draft.metadata,
-            tags=list(dict.fromkeys(draft.tags)),
+            tags=check_tags(draft.tags),
             model=choice.handle,
             embedding=embedding,
             model_settings=choice.settings,
@@ -306,7 +306,7 @@ def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Age
         if changes.timezone is not None:
             agent.timezone = check_timezone(changes.timezone)
         if changes.tags is not None:
-            agent.tags = list(dict.fromkeys(changes.tags))
+            agent.tags = check_tags(changes.tags)
         if SUBAGENT_TAG in agent.tags:
             agent.hidden = True
         if choice is not None:

@@ -92,6 +92,8 @@ def test_initial_messages_stand_after_the_system_message(api: Api) -> None:
         ({"model": "demo/assistant", "tool_rules": [{"type": "no", "tool_name": "x"}]}, 422, "exit_loop"),
         ({"model": "demo/assistant", "max_reasoning_tokens": 500}, 400, "max_tokens"),
         ({"model": "demo/assistant", "folder_ids": ["source-1"]}, 400, "source-1"),
+        ({"model": "demo/assistant", "max_files_open": -1}, 422, "max_files_open"),
+        ({"model": "demo/assistant", "tags": ["x" * 300]}, 422, "255"),
         (
             {"model": "demo/assistant", "memory_blocks": [{"label": "a", "value": "xxx", "limit": 2}]},
             422,

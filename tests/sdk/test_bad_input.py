@@ -53,12 +53,10 @@ def test_a_dropped_connection_ends_a_stream_with_an_error(
     client: Letta, agent: Any, provider: FakeOpenAI
 ) -> None:
     provider.replies.append(FakeReply(text="one two three four", drop_after=3))
-    kinds = []
+    kinds: list[str] = []
+    stream = client.agents.messages.create(agent_id=agent.id, input="Hi", streaming=True, stream_tokens=True)
     with pytest.raises(letta_client.APIError):
-        for chunk in client.agents.messages.create(
-            agent_id=agent.id, input="Hi", streaming=True, stream_tokens=True
-        ):
-            kinds.append(chunk.message_type)
+        kinds.extend(chunk.message_type for chunk in stream)
     assert kinds[0] == "ping"
     assert kinds[-1] == "stop_reason"
     assert Run.objects.get(agent_id=agent.id).status == "failed"

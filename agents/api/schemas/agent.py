@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from django.http import HttpRequest
 from ninja import Schema
+from pydantic import Field
 
 from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft, AgentFilters
 from agents.services.conversations import InitialMessage
@@ -143,8 +144,8 @@ class AgentBody(Body):
     message_buffer_autoclear: bool | None = None
     enable_sleeptime: bool | None = None
     timezone: str | None = None
-    max_files_open: int | None = None
-    per_file_view_window_char_limit: int | None = None
+    max_files_open: int | None = Field(default=None, ge=1, le=1000)
+    per_file_view_window_char_limit: int | None = Field(default=None, ge=1, le=2**31 - 1)
     response_format: dict[str, Any] | None = None
     compaction_settings: dict[str, Any] | None = None
     hidden: bool | None = None
@@ -253,7 +254,7 @@ class UpdateAgent(AgentBody):
 
     message_ids: list[str] | None = None
     last_run_completion: datetime | None = None
-    last_run_duration_ms: int | None = None
+    last_run_duration_ms: int | None = Field(default=None, ge=0, le=2**31 - 1)
     last_stop_reason: str | None = None
 
     def changes(self) -> AgentChanges:
