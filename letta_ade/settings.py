@@ -145,7 +145,7 @@ INSTALLED_APPS = [
 # The middleware of pages. /v1 has none of it: core/asgi.py.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "letta_ade.web.static_files.StaticFilesMiddleware",
     "letta_ade.web.security.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -210,7 +210,6 @@ STATICFILES_DIRS = [ASSETS_DIR / "static"]
 # Files are served from where they lie: no collectstatic step in a start that must take two seconds.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
-WHITENOISE_MAX_AGE = 0 if DEBUG else 3600
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -226,7 +226,7 @@ def test_the_form_makes_the_agent_and_leads_to_it(browser: Client) -> None:
         ),
     )
     agent = Agent.objects.get()
-    assert (response.status_code, response.url) == (302, f"/agents/{agent.id}/")
+    assert (response.status_code, response.headers["Location"]) == (302, f"/agents/{agent.id}/")
     assert (agent.name, agent.description, agent.tags, agent.model) == (
         "returns-desk", "Labels.", ["support", "eu"], "demo/assistant",
     )  # fmt: skip

@@ -187,7 +187,7 @@ def test_a_block_is_made_by_a_form(browser: Client) -> None:
         "/blocks/new/", {"label": "stock", "limit": "50", "value": "a\r\nb", "description": "Goods"}
     )
     block = Block.objects.get()
-    assert response.url == f"/blocks/{block.id}/"
+    assert response.headers["Location"] == f"/blocks/{block.id}/"
     assert (block.label, block.value, block.limit, block.version) == ("stock", "a\nb", 50, 1)
     refused = browser.post("/blocks/new/", {"label": "", "limit": "0", "value": "kept"})
     assert refused.status_code == 422

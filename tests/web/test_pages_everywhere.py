@@ -239,3 +239,20 @@ def test_our_own_classes_are_not_tablers() -> None:
             re.findall(r"\.([a-zA-Z][\w-]*)", Path(settings.ASSETS_DIR, "static/css", name).read_text())
         )
         assert ours & tabler <= restyled, f"{name}: {sorted((ours & tabler) - restyled)}"
+
+
+def test_static_files_are_sent_whole_and_kept_when_they_are_stamped(browser: Client) -> None:
+    stamped = browser.get("/static/css/tokens.css?v=1")
+    assert (stamped.status_code, stamped.streaming) == (200, False)
+    assert stamped.headers["Content-Type"].startswith("text/css")
+    assert "immutable" in stamped.headers["Cache-Control"]
+    plain = browser.get("/static/js/behaviors/notices.js")
+    assert plain.headers["Cache-Control"] == "no-cache"
+    again = browser.get(
+        "/static/js/behaviors/notices.js",
+        headers={"If-None-Match": plain.headers["ETag"]}
+        if "ETag" in plain.headers
+        else {"If-Modified-Since": plain.headers["Last-Modified"]},
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    assert browser.get("/static/nothing.css").status_code == 404

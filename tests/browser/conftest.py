@@ -1,0 +1,144 @@
+"""A real browser against a real server: Debian's chromium, and a process that serves the test's database.
+
+pytest may load this file before Django is set up (tests/conftest.py), so what needs Django is imported in the fixtures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    sync_playwright,
+)
+
+if TYPE_CHECKING:
+    from tests.support.server import RunningServer
+
+CHROMIUM = Path(os.environ.get("CHROMIUM") or "/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+#: How long the browser waits for something to appear before a test fails.
+PATIENCE_MS = 15_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            # The server is another process: it sees committed rows only.
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests. Without one: a failure on CI, a skip with a reason anywhere else."""
+    if not CHROMIUM.exists():
+        reason = f"There is no browser at {CHROMIUM}; install Debian's chromium or set CHROMIUM."
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # Playwright keeps an event loop running on this thread; Django must not take that for asynchronous code.
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def server(transactional_db: None) -> Iterator[RunningServer]:
+    """The whole server on a free port; the demonstration writes without pauses."""
+    from tests.support.factories import local_workspace
+    from tests.support.server import running_server
+
+    local_workspace()
+    with running_server() as running:
+        yield running
+
+
+class Complaints:
+    """What a page did that no page of ours may do: script errors, refused content, foreign requests."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.found: list[str] = []
+
+    def watch(self, page: Page) -> None:
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.found.append(f"script error: {error}"))
+        page.on("request", self._on_request)
+        page.on("response", self._on_response)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # An answer of 4xx is somebody's test; the browser and htmx complain about each.
+        is_answer = message.text.startswith(("Failed to load resource", "Response Status Error"))
+        if message.type == "error" and not is_answer:
+            self.found.append(f"console: {message.text}")
+
+    def _on_request(self, request: Request) -> None:
+        own = (self.base_url, self.base_url.replace("http", "ws"), "data:", "blob:")
+        if not request.url.startswith(own):
+            self.found.append(f"foreign request: {request.url}")
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 500:
+            self.found.append(f"{response.status}: {response.url}")
+
+
+OpenPages = Callable[..., AbstractContextManager[Page]]
+
+
+@pytest.fixture
+def open_page(chromium: Browser, server: RunningServer) -> Iterator[OpenPages]:
+    """Opens pages, each in a browser of its own; what they complained about fails the test at its end."""
+    complaints = Complaints(server.url)
+
+    @contextmanager
+    def open_page(
+        path: str = "/", *, width: int = 1440, height: int = 900, theme: str = "light"
+    ) -> Iterator[Page]:
+        context: BrowserContext = chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if theme == "dark" else "light",
+            base_url=server.url,
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        complaints.watch(page)
+        page.goto(path)
+        try:
+            yield page
+        finally:
+            context.close()
+
+    yield open_page
+    assert not complaints.found, "\n".join(complaints.found)
+
+
+@pytest.fixture
+def page(open_page: OpenPages) -> Iterator[Page]:
+    """A wide page at the agents' list."""
+    with open_page("/agents/") as page:
+        yield page
