@@ -10,7 +10,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 _YEAR_SECONDS = 365 * 24 * 3600
 
 
-class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # whitenoise has no types
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
     """WhiteNoise, but a file is sent whole: streamed, it would be read to its end first, with a warning, under ASGI."""
 
     @staticmethod
