@@ -145,16 +145,20 @@ def serve_with_daphne(sockets: list[socket.socket], on_ready: Callable[[], None]
             failures.append(error)
             reactor.stop()
 
+    async def end() -> None:
+        # The application first, so that open streams still hear how their runs ended.
+        try:
+            await lifespan.stop()
+        finally:
+            reactor.stop()
+
     def stop(number: int, frame: FrameType | None) -> None:
         if reactor.running and not getattr(stop, "called", False):
             stop.called = True  # type: ignore[attr-defined]  # a flag beside the function it belongs to
             _leave_for_certain()
-            reactor.callFromThread(reactor.stop)
+            reactor.callFromThread(lambda: defer.ensureDeferred(_as_deferred(end())))
 
     reactor.callWhenRunning(lambda: defer.ensureDeferred(_as_deferred(start())))
-    reactor.addSystemEventTrigger(
-        "before", "shutdown", lambda: defer.ensureDeferred(_as_deferred(lifespan.stop()))
-    )
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     server.run()
