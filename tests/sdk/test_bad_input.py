@@ -53,7 +53,7 @@ def test_a_dropped_connection_ends_a_stream_with_an_error(
     client: Letta, agent: Any, provider: FakeOpenAI
 ) -> None:
     provider.replies.append(FakeReply(text="one two three four", drop_after=3))
-    kinds: list[str] = []
+    kinds: list[str | None] = []
     stream = client.agents.messages.create(agent_id=agent.id, input="Hi", streaming=True, stream_tokens=True)
     with pytest.raises(letta_client.APIError):
         kinds.extend(chunk.message_type for chunk in stream)
