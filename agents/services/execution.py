@@ -265,8 +265,7 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
         # The lease points at the run, so the run comes first; a busy conversation rolls both back.
         run.save(force_insert=True)
         lease = leases.take_lease(conversation=conversation, run=run)
-        # Read again under the lease: the run before this one may have written it meanwhile.
-        conversation.refresh_from_db()
+        conversation = lease.conversation
         if agent.message_buffer_autoclear:
             conversation.entries.filter(position__gt=0).delete()
         context = load_context(conversation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -13,13 +12,14 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from agents.models import Agent, ContextEntry, Conversation, Message, ProviderTrace, Run, RunLease, Step
+from agents.models import Agent, Conversation, Message, Run, RunLease
 from agents.runtime.events import BlockChanged
 from agents.runtime.ports import CallOutcome, PlannedCall, StepEnd, StepStart, StoredStep
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import check_lease
+from agents.services.step_rows import end_run_row, finish_step, insert_messages, insert_step
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.ids import new_id, new_otid
@@ -50,6 +50,8 @@ class OpenRun:
     return_limits: dict[str, int]
     model_endpoint: str | None = None
     has_stored_inputs: bool = False
+    #: Time to the first token of the first step.
+    ttft_ns: int | None = None
     #: Results of `prepare_call` by tool call id.
     prepared: dict[str, Any] = field(default_factory=dict)
 
@@ -73,29 +75,16 @@ class DatabaseJournal:
 
 
 def _begin_step(opened: OpenRun, step: StepStart) -> None:
-    now = timezone.now()
-    with transaction.atomic():
-        row = Step.objects.create(
-            id=step.step_id,
-            workspace_id=opened.agent.workspace_id,
-            run=opened.run,
-            agent=opened.agent,
-            number=step.number,
-            model_handle=opened.run.metadata["model"],
-            provider_name=opened.run.metadata["model"].split("/", 1)[0],
-            model_endpoint=opened.model_endpoint,
-            context_window_limit=opened.agent.context_window_limit,
-            started_at=now,
-            created_by_id=opened.caller.id,
-        )
-        ProviderTrace.objects.create(
-            workspace_id=opened.agent.workspace_id,
-            step=row,
-            run=opened.run,
-            request_text=step.request_text.replace("\0", ""),
-            request_hash=hashlib.sha256(step.request_text.encode()).hexdigest(),
-            created_by_id=opened.caller.id,
-        )
+    insert_step(
+        step,
+        workspace_id=opened.agent.workspace_id,
+        run_id=opened.run.id,
+        agent_id=opened.agent.id,
+        caller_id=opened.caller.id,
+        model=opened.run.metadata["model"],
+        endpoint=opened.model_endpoint,
+        window=opened.agent.context_window_limit,
+    )
 
 
 def _prepare_calls(opened: OpenRun, step: StepStart, calls: Sequence[PlannedCall]) -> None:
@@ -113,9 +102,10 @@ def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
         outcomes = (*step.outcomes, *_run_calls(opened, step, changes))
         said = _said_rows(opened, step, outcomes, clock)
         _store_messages(opened, step, [*inputs, *said])
-        _finish_step_row(step)
+        finish_step(step, response_text=_response_text(step.reply))
     # Only after the commit: a rolled-back step must find the run as it was.
     opened.last_message_at = clock.last
+    opened.ttft_ns = opened.ttft_ns or step.ttft_ns
     opened.has_stored_inputs = opened.has_stored_inputs or bool(inputs)
     if step.status != "failed":
         opened.next_position += len(inputs) + len(said)
@@ -283,46 +273,7 @@ def _return_data(outcome: CallOutcome) -> dict[str, Any]:
 def _store_messages(opened: OpenRun, step: StepEnd, rows: list[Message]) -> None:
     for row in rows:
         row.text = searchable_text(row.content)
-    Message.objects.bulk_create(rows)
-    if step.status == "failed" or not rows:
-        return
-    ContextEntry.objects.bulk_create(
-        ContextEntry(conversation=opened.conversation, message=row, position=opened.next_position + offset)
-        for offset, row in enumerate(rows)
-    )
-    Conversation.objects.filter(id=opened.conversation.id).update(last_message_at=rows[-1].created_at)
-
-
-def _finish_step_row(step: StepEnd) -> None:
-    reply = step.reply
-    usage = reply.usage if reply is not None else None
-    Step.objects.filter(id=step.step_id).update(
-        status=step.status,
-        stop_reason=step.stop_reason,
-        llm_request_ns=step.llm_request_ns,
-        ttft_ns=step.ttft_ns,
-        step_ns=step.step_ns,
-        error_type=step.error["error_type"] if step.error else None,
-        error_data=step.error,
-        **(
-            {}
-            if usage is None
-            else {
-                "prompt_tokens": usage.prompt_tokens,
-                "completion_tokens": usage.completion_tokens,
-                "total_tokens": usage.total_tokens,
-                "cached_input_tokens": usage.cached_input_tokens,
-                "cache_write_tokens": usage.cache_write_tokens,
-                "reasoning_tokens": usage.reasoning_tokens,
-            }
-        ),
-    )
-    ProviderTrace.objects.filter(step_id=step.step_id).update(
-        response_text=_response_text(reply),
-        provider_request_id=reply.request_id if reply else (step.error or {}).get("request_id"),
-        error=step.error,
-        latency_ms=step.llm_request_ns // 1_000_000,
-    )
+    insert_messages(rows, first_position=None if step.status == "failed" else opened.next_position)
 
 
 def _response_text(reply: Reply | None) -> str:
@@ -349,31 +300,21 @@ def end_run(
 
     Does nothing when another process has taken the conversation over: it has written the end already.
     """
-    now = timezone.now()
+    lease = opened.lease
     with transaction.atomic():
-        lease = opened.lease
-        given_back, _ = RunLease.objects.filter(
-            conversation_id=lease.conversation_id, run_id=lease.run_id, owner=lease.owner, epoch=lease.epoch
-        ).delete()
-        if not given_back:
-            return
-        run = opened.run
-        run.status, run.stop_reason, run.completed_at = status, stop_reason, now
-        run.total_duration_ns = duration_ms * 1_000_000
-        if error is not None:
-            run.metadata = {**run.metadata, "error": error}
-        run.save(
-            update_fields=[
-                "status",
-                "stop_reason",
-                "completed_at",
-                "total_duration_ns",
-                "metadata",
-                "updated_at",
-            ]
+        has_ended = end_run_row(
+            conversation_id=lease.conversation_id,
+            run_id=lease.run_id,
+            agent_id=opened.agent.id,
+            owner=lease.owner,
+            epoch=lease.epoch,
+            status=status,
+            stop_reason=stop_reason,
+            error=error,
+            duration_ms=duration_ms,
+            ttft_ns=opened.ttft_ns,
+            now=timezone.now(),
         )
-        Agent.objects.filter(id=opened.agent.id).update(
-            last_stop_reason=stop_reason, last_run_completion=now, last_run_duration_ms=duration_ms
-        )
-        for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
-            nudge(group, "run_ended", run_id=run.id, agent_id=opened.agent.id, status=status)
+        if has_ended:
+            for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
+                nudge(group, "run_ended", run_id=lease.run_id, agent_id=opened.agent.id, status=status)

@@ -38,7 +38,12 @@ def take_lease(*, conversation: Conversation, run: Run) -> RunLease:
     wanted = RunLease(conversation=conversation, run=run, owner=OWNER, expires_at=expires_at)
     # Of two requests that come this far at once the primary key lets one through; the other finds its row.
     RunLease.objects.bulk_create([wanted], ignore_conflicts=True)
-    held = RunLease.objects.select_for_update().get(conversation=conversation)
+    # The conversation comes along: what it was before the lease, the run before this one may have changed.
+    held = (
+        RunLease.objects.select_for_update(of=("self",))
+        .select_related("conversation")
+        .get(pk=conversation.id)
+    )
     if held.run_id == run.id:
         return held
     if not is_abandoned(held):
