@@ -20,8 +20,10 @@ def server_pid(data_dir: Path) -> int | None:
     return postgres_engine.postmaster_pid(postgres_place.locate(data_dir))
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "daphne"])
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("server", "sign"),
+    [("uvicorn", signal.SIGTERM), ("uvicorn", signal.SIGINT), ("daphne", signal.SIGTERM)],
+)
 def test_it_serves_pages_and_api_until_a_signal(
     up: Start, data_dir: Path, server: str, sign: signal.Signals
 ) -> None:
