@@ -6,7 +6,9 @@ A path with one asynchronous operation is asynchronous throughout, so all operat
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -20,7 +22,7 @@ from agents.models import Message
 from agents.services import execution
 from agents.services.execution import StartedRun
 from agents.services.messages import list_messages as find_messages
-from agents.services.runs import get_run_for
+from agents.services.runs import find_same_request, get_run_for
 from agents.streams import follow
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core import threads
@@ -68,8 +70,18 @@ async def cancel_runs(request: ApiRequest, agent_id: AgentId, body: CancelRuns |
 
 
 async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, run_type: str) -> StartedRun:
+    fingerprint = hashlib.sha256(request.body).hexdigest()
+    if request.headers.get("X-Stainless-Retry-Count", "0") != "0":
+        run = await threads.run(
+            find_same_request, caller=request.auth, agent_id=agent_id, fingerprint=fingerprint
+        )
+        if run is not None:
+            return StartedRun(
+                run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
+            )
     asked = body.run_request(agent_id, run_type=run_type, wait_seconds=_wait_seconds(request))
-    return await execution.start_run(caller=request.auth, request=asked)
+    config = {**asked.request_config, "fingerprint": fingerprint}
+    return await execution.start_run(caller=request.auth, request=replace(asked, request_config=config))
 
 
 async def _stream(request: ApiRequest, agent_id: str, body: MessageOptions) -> HttpResponseBase:

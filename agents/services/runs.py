@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
 
 from agents.models import Message, Run, Step
 from agents.models.run import ACTIVE_STATUSES
@@ -13,6 +15,9 @@ from agents.services.messages import MessagePage, page_of
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
 from letta_ade.core.pagination import PageRequest, paginate
+
+#: The longest pause of an SDK before it repeats a request is 8 s.
+_REPEAT_WINDOW = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,25 @@ def get_run_for(*, caller: Caller, run_id: str) -> Run:
     if run is None:
         raise NotFound(f"There is no run {run_id!r}.")
     return run
+
+
+def find_same_request(*, caller: Caller, agent_id: str, fingerprint: str) -> Run | None:
+    """The caller's run of the same request (`request_config["fingerprint"]`) that goes on or has just ended, or None.
+
+    SDKs post a message again, without a key to know it by, when they had no answer for a minute or lost the connection. An older
+    run may have had the same words for a reason.
+    """
+    return (
+        Run.objects.filter(
+            Q(status__in=ACTIVE_STATUSES) | Q(completed_at__gt=timezone.now() - _REPEAT_WINDOW),
+            workspace_id=caller.workspace_id,
+            agent_id=agent_id,
+            created_by_id=caller.id,
+            request_config__fingerprint=fingerprint,
+        )
+        .order_by("-created_at")
+        .first()
+    )
 
 
 def list_runs(

@@ -111,7 +111,7 @@ class TestRules:
         assert clean_rules([rule, dict(rule)], model="x/y") == [{**rule, "prompt_template": None}]
 
     def test_the_type_is_inferred_from_the_fields(self) -> None:
-        rules = [
+        rules: list[dict[str, Any]] = [
             {"tool_name": "a", "child_output_mapping": {"x": "b"}},
             {"tool_name": "a", "max_count_limit": 2},
             {"tool_name": "a", "args": {"x": 1}},

@@ -229,6 +229,25 @@ async def test_the_same_request_sent_again_is_answered_by_the_first_run(
     assert await threads.run(Run.objects.count) == 1
 
 
+async def test_a_repeat_by_the_sdk_follows_the_run_that_it_lost(
+    api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
+) -> None:
+    called, go_on = asyncio.Event(), asyncio.Event()
+    model.add(once_called(called, text("At last."), gate(go_on)), text("Anew."))
+    first = asyncio.create_task(api.post(url(agent), json={"input": "Slowly"}))
+    await called.wait()
+    again = {"X-Stainless-Retry-Count": "1"}
+    second = asyncio.create_task(api.post(url(agent), json={"input": "Slowly"}, headers=again))
+    other = await api.post(url(agent), json={"input": "Something else"}, headers=again)
+    assert other.status_code == 409
+    go_on.set()
+    assert (await first).json() == (await second).json()
+    late = await api.post(url(agent), json={"input": "Slowly"}, headers=again)
+    assert late.json() == (await first).json()
+    anew = await api.post(url(agent), json={"input": "Slowly"}, headers={"X-Stainless-Retry-Count": "0"})
+    assert anew.json()["messages"][0]["content"] == "Anew."
+
+
 async def test_null_characters_are_removed_from_a_message(
     api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
 ) -> None:
