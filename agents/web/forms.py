@@ -77,7 +77,7 @@ class AgentForm(forms.Form):
         max_value=2**31 - 1,
         help_text="Tokens. Empty: what the model allows.",
         widget=forms.NumberInput(attrs={"class": "form-control", "inputmode": "numeric"}),
-        error_messages={"min_value": "At least 1,000 tokens."},
+        error_messages={"min_value": "At least 1,000 tokens.", "invalid": "A whole number is wanted."},
     )
     system = forms.CharField(
         label="System instructions",
@@ -161,7 +161,11 @@ class BlockForm(forms.Form):
         max_value=2**31 - 1,
         initial=OFFERED_LIMIT,
         widget=forms.NumberInput(attrs={"class": "form-control num", "inputmode": "numeric"}),
-        error_messages={"required": "A limit is needed."},
+        error_messages={
+            "required": "A limit is needed.",
+            "min_value": "At least 1 character.",
+            "invalid": "A whole number is wanted.",
+        },
     )
     description = forms.CharField(
         required=False,

@@ -58,7 +58,7 @@ def stored_run(bench: Bench, run: RunItem, line: RunLine, *, is_known: bool) -> 
 def _run(bench: Bench, run: RunItem, *, is_known: bool) -> str:
     if is_known:
         return _render("run", bench, run=run, oob="morph")
-    return _append("runs", _render("run", bench, run=run)) + '<div id="empty" hx-swap-oob="delete"></div>'
+    return _append("runs", _render("run", bench, run=run))
 
 
 def run_line(bench: Bench, line: RunLine) -> str:
@@ -92,6 +92,7 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], was: dict[st
     if wanted & {"context", "agent"} or moved:
         view = workbench_memory.load_context_view(bench.agent, bench.conversation)
         html.append(_render("context", bench, context=view, oob="morph"))
+        html.append(_render("context_head", bench, context=view, oob="morph"))
     if wanted & {"archival", "agent"}:
         count = workbench_memory.count_archival(bench.caller, bench.agent)
         html.append(_render("archival_count", bench, passage_count=count, oob="morph"))

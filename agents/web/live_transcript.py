@@ -172,6 +172,7 @@ class LiveRun:
         self._changes.new_steps.append(event.step_id)
         self._phase("thinking", self._model)
         self._line = replace(self._line, step_count=event.number)
+        self._changes.has_line = True
 
     def _add_text(self, step_id: str, kind: type[TextItem] | type[ThoughtItem], text: str) -> None:
         last = self._last(step_id)
@@ -249,6 +250,7 @@ class LiveRun:
             prompt_tokens=self._line.prompt_tokens + (event.usage.get("prompt_tokens") or 0),
             completion_tokens=self._line.completion_tokens + (event.usage.get("completion_tokens") or 0),
         )
+        self._changes.has_line = True
         self._phase("saving", "")
 
     def _with_time(self, item: Item) -> Item:
@@ -350,4 +352,4 @@ class LiveRun:
     def _phase(self, phase: Phase, about: str) -> None:
         if (phase, about) != (self._line.phase, self._line.about):
             self._line = replace(self._line, phase=phase, about=about)
-        self._changes.has_line = True
+            self._changes.has_line = True

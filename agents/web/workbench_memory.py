@@ -91,6 +91,10 @@ class StepBar:
     height: float
     is_last: bool
 
+    @property
+    def middle(self) -> float:
+        return round(self.x + self.width / 2, 2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextView:

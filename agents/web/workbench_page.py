@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Sum
 
 from agents.models import Agent, Conversation, Run
@@ -57,6 +58,7 @@ def page_context(bench: Bench) -> dict[str, Any]:
         **memory_context(bench),
         "transcript": load_transcript(bench.agent, bench.conversation),
         "line": last_line(bench),
+        "socket_path": f"{settings.URL_PREFIX}/ws/agents/{bench.agent.id}/",
     }
 
 

@@ -1,0 +1,194 @@
+// The composer: sends, queues while a run goes on, stops it. What was typed survives errors, lost sockets and a reload.
+import { notify } from "./notices.js";
+
+const form = document.getElementById("compose");
+if (form) start();
+
+function start() {
+  const say = document.getElementById("say");
+  const role = document.getElementById("role");
+  const places = document.getElementById("queue");
+  const agent = document.getElementById("bench").dataset.agent;
+  const draftKey = `ade-draft-${agent}`;
+  const queueKey = `ade-queue-${agent}`;
+  let queue = JSON.parse(read(queueKey) ?? "[]");
+  let isSending = false;
+  // The run that an answer named, until the page has seen it begin.
+  let awaited = null;
+
+  const line = () => document.getElementById("runline");
+  const isBusy = () => line().hasAttribute("data-busy") || awaited !== null;
+
+  function grow() {
+    say.rows = 1;
+    const most = Math.max(3, Math.floor(innerHeight / 60));
+    while (say.rows < most && say.scrollHeight > say.clientHeight + 1) say.rows += 1;
+  }
+
+  function keep() {
+    write(draftKey, say.value);
+    write(queueKey, queue.length ? JSON.stringify(queue) : "");
+  }
+
+  function show() {
+    say.placeholder = isBusy() ? say.dataset.busy : say.dataset.idle;
+    form.toggleAttribute("data-busy", isBusy());
+    places.replaceChildren(
+      ...queue.map((message) => {
+        const row = document.createElement("div");
+        row.className = "queue";
+        const text = document.createElement("span");
+        text.className = "clip";
+        text.textContent = `Queued: ${message.text}`;
+        const remove = document.createElement("button");
+        remove.type = "button";
+        remove.className = "btn btn-quiet btn-sm push";
+        remove.textContent = "Remove";
+        remove.addEventListener("click", () => {
+          queue = queue.filter((each) => each !== message);
+          keep();
+          show();
+          say.focus();
+        });
+        row.append(text, remove);
+        return row;
+      }),
+    );
+  }
+
+  async function post(address, fields) {
+    const body = new FormData();
+    for (const [name, value] of Object.entries(fields)) body.append(name, value);
+    const token = document.querySelector('meta[name="csrf-token"]').content;
+    const answer = await fetch(address, { method: "POST", body, headers: { Accept: "application/json", "X-CSRFToken": token } });
+    const isJson = answer.headers.get("Content-Type")?.startsWith("application/json");
+    return { status: answer.status, ok: answer.ok && !answer.redirected, data: isJson ? await answer.json() : {} };
+  }
+
+  async function send(message) {
+    isSending = true;
+    let answer = null;
+    try {
+      answer = await post(form.action, message);
+    } catch {
+      giveBack(message);
+      notify("bad", "The server does not answer.", "What you typed is kept. Send it when the server runs.");
+    }
+    isSending = false;
+    if (answer?.ok) expect(answer.data.run_id);
+    else if (answer?.status === 409) queue.unshift(message);
+    else if (answer) {
+      giveBack(message);
+      notify("bad", "Not sent.", answer.data.message ?? `The server answered ${answer.status}.`);
+    }
+    keep();
+    show();
+  }
+
+  function expect(run) {
+    awaited = document.getElementById(run) ? null : run;
+    // Without a websocket nobody says when it ends; the next attempt finds out.
+    setTimeout(() => {
+      if (awaited === run) awaited = null;
+      show();
+      sendNext();
+    }, 5000);
+  }
+
+  function giveBack(message) {
+    say.value = say.value ? `${message.text}\n${say.value}` : message.text;
+    grow();
+  }
+
+  function submit() {
+    const text = say.value.trim();
+    if (!text) return say.focus();
+    // The id makes a repeat of this very message harmless.
+    const message = { text, role: role.value, otid: crypto.randomUUID?.() ?? "" };
+    say.value = "";
+    if (isBusy() || isSending || queue.length) queue.push(message);
+    else send(message);
+    grow();
+    keep();
+    show();
+    sendNext();
+  }
+
+  function sendNext() {
+    if (isBusy() || isSending || !queue.length) return;
+    const next = queue.shift();
+    show();
+    send(next);
+  }
+
+  async function stop() {
+    const button = document.getElementById("stop");
+    button.disabled = true;
+    try {
+      const answer = await post(form.dataset.stop, {});
+      if (!answer.ok) notify("bad", "Not stopped.", answer.data.message ?? `The server answered ${answer.status}.`);
+    } catch {
+      notify("bad", "The server does not answer.", "The run goes on by itself.");
+    }
+    button.disabled = false;
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit();
+  });
+  say.addEventListener("input", () => {
+    grow();
+    keep();
+  });
+  say.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.metaKey || event.ctrlKey) || event.isComposing) return;
+    event.preventDefault();
+    submit();
+  });
+  document.getElementById("stop").addEventListener("click", stop);
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+    const elsewhere = document.querySelector("dialog[open], details[data-menu][open]") ?? event.target.closest("[data-editing]");
+    if (!elsewhere && line().hasAttribute("data-busy")) stop();
+  });
+  document.addEventListener("click", async (event) => {
+    const again = event.target.closest("[data-again]");
+    if (!again) return;
+    again.disabled = true;
+    const answer = await post(again.dataset.again, {}).catch(() => null);
+    again.disabled = false;
+    if (answer?.ok) expect(answer.data.run_id);
+    else notify("bad", "Not sent again.", answer?.data.message ?? "The server does not answer.");
+    show();
+  });
+
+  // The server draws the run line; when it says that nothing goes on, the next message may go.
+  new MutationObserver(() => {
+    if (awaited && (line().dataset.run === awaited || document.getElementById(awaited))) awaited = null;
+    show();
+    sendNext();
+  }).observe(line(), { attributes: true, childList: true, subtree: true });
+
+  say.value = read(draftKey) ?? "";
+  grow();
+  show();
+  sendNext();
+}
+
+function read(key) {
+  try {
+    return sessionStorage.getItem(key);
+  } catch {
+    return null; // storage is off: the field keeps the text until the page is left
+  }
+}
+
+function write(key, value) {
+  try {
+    if (value) sessionStorage.setItem(key, value);
+    else sessionStorage.removeItem(key);
+  } catch {
+    // as above
+  }
+}

@@ -1,0 +1,134 @@
+// The transcript: the agent's words as safe markdown while they stream, times of this place, sentences for screen readers.
+import MarkdownIt from "../../vendor/markdown-it.js";
+import DOMPurify from "../../vendor/dompurify.js";
+
+const log = document.getElementById("log");
+const scroller = document.getElementById("scroll");
+
+// ---- markdown ---------------------------------------------------------------------------------------------------------------
+const markdown = MarkdownIt({ html: false, linkify: true, breaks: true });
+// An image would be fetched from elsewhere: its address is shown as a link.
+markdown.renderer.rules.image = (tokens, index) => {
+  const address = markdown.utils.escapeHtml(tokens[index].attrGet("src") ?? "");
+  return `<a href="${address}">${markdown.utils.escapeHtml(tokens[index].content) || address}</a>`;
+};
+const CLEAN = {
+  ALLOWED_TAGS: ["p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a", "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"],
+  ALLOWED_ATTR: ["href", "start", "target", "rel"],
+  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#)/i,
+};
+DOMPurify.addHook("afterSanitizeAttributes", (node) => {
+  if (node.tagName !== "A" || !node.hasAttribute("href")) return;
+  node.setAttribute("target", "_blank");
+  node.setAttribute("rel", "noopener noreferrer nofollow");
+});
+
+const shown = new WeakMap();
+
+function draw(raw) {
+  const place = raw.nextElementSibling;
+  const text = raw.textContent;
+  if (!place?.matches("[data-drawn]") || shown.get(place) === text) return;
+  shown.set(place, text);
+  const isLive = raw.closest(".msg")?.hasAttribute("data-live");
+  const html = DOMPurify.sanitize(markdown.render(text), CLEAN);
+  // Only what differs is touched, so that nothing flickers and a selection stays.
+  if (window.Idiomorph) Idiomorph.morph(place, html, { morphStyle: "innerHTML" });
+  else place.innerHTML = html;
+  showCaret(place, isLive);
+}
+
+function showCaret(place, isLive) {
+  place.querySelector(".caret")?.remove();
+  if (!isLive) return;
+  const caret = document.createElement("span");
+  caret.className = "caret";
+  caret.setAttribute("aria-hidden", "true");
+  let last = place;
+  while (last.lastElementChild && last.lastElementChild.matches("p, ul, ol, li, blockquote, h1, h2, h3, h4, pre, code")) last = last.lastElementChild;
+  last.append(caret);
+}
+
+function drawAll() {
+  for (const raw of log.querySelectorAll("[data-raw]")) {
+    draw(raw);
+    const isLive = raw.closest(".msg")?.hasAttribute("data-live");
+    if (!isLive) raw.nextElementSibling?.querySelector(".caret")?.remove();
+  }
+  for (const time of log.querySelectorAll("time[data-clock]:not([title])")) {
+    const moment = new Date(time.dateTime);
+    time.title = moment.toISOString();
+    time.textContent = moment.toLocaleTimeString("en-GB");
+  }
+}
+
+// ---- what is read stays where it is --------------------------------------------------------------------------------------------
+// The scroller is reversed: 0 is the newest line. Whoever reads further up is held against what grows below.
+const toNewest = document.querySelector("[data-to-newest]");
+let height = log.scrollHeight;
+let isLoadingOlder = false;
+
+if (scroller) {
+  new ResizeObserver(() => {
+    const grown = log.scrollHeight - height;
+    height = log.scrollHeight;
+    if (grown && scroller.scrollTop < -32 && !isLoadingOlder) scroller.scrollTop -= grown;
+  }).observe(log);
+  scroller.addEventListener("scroll", () => (toNewest.hidden = scroller.scrollTop > -160), { passive: true });
+  toNewest.addEventListener("click", () => (scroller.scrollTop = 0));
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target?.matches(".older")) isLoadingOlder = true;
+  });
+  document.addEventListener("htmx:afterSettle", () => setTimeout(() => (isLoadingOlder = false), 100));
+}
+
+// ---- spoken -------------------------------------------------------------------------------------------------------------------
+const region = document.getElementById("spoken");
+const said = new Map();
+
+function speak() {
+  for (const message of log.querySelectorAll(".msg[data-live]")) {
+    const text = message.querySelector("[data-raw]").textContent;
+    const from = said.get(message.id) ?? 0;
+    const ends = [...text.slice(from).matchAll(/[.!?](?=\s)/g)];
+    if (!ends.length) continue;
+    const end = from + ends.at(-1).index + 1;
+    region.textContent = text.slice(from, end).trim();
+    said.set(message.id, end);
+  }
+  for (const [id, from] of said) {
+    const message = document.getElementById(id);
+    if (message?.hasAttribute("data-live")) continue;
+    const rest = message?.querySelector("[data-raw]")?.textContent.slice(from).trim();
+    if (rest) region.textContent = rest;
+    said.delete(id);
+  }
+}
+
+// ---- addresses ----------------------------------------------------------------------------------------------------------------
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy-link]");
+  if (!button) return;
+  const address = new URL(location.href);
+  address.hash = button.dataset.copyLink;
+  const { notify } = await import("./notices.js");
+  try {
+    await navigator.clipboard.writeText(address.href);
+    notify("ok", "Copied the address of this message.", "");
+  } catch {
+    location.hash = button.dataset.copyLink;
+    notify("ok", "The browser refused to copy.", "The address of this message is in the address bar.");
+  }
+});
+
+let frame = 0;
+new MutationObserver(() => {
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    drawAll();
+    if (region) speak();
+  });
+}).observe(log, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["data-live"] });
+
+drawAll();
+if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView({ block: "center" });
