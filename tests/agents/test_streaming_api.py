@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.api.streaming import Format, Translator
@@ -76,6 +76,7 @@ def added_up(messages: list[dict[str, Any]]) -> dict[tuple[str, str, str], Any]:
     return found
 
 
+@settings(deadline=None)
 @given(said=st.lists(spoken, max_size=6), called=calls)
 def test_pieces_add_up_to_the_stored_message(said: list[Piece], called: list[Piece]) -> None:
     sent, stored = asyncio.run(stream([*said, *called]))

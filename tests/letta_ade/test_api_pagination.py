@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -77,6 +77,7 @@ class TestPages:
 
 
 class TestEveryRowOnce(TestCase):
+    @settings(deadline=None, max_examples=40)
     @given(
         minutes=st.lists(st.integers(0, 3), max_size=9),
         limit=st.integers(1, 4),

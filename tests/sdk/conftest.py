@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from letta_client import AsyncLetta, Letta
+from letta_client import Letta
 
 from tests.support.fake_openai import FakeOpenAI
-from tests.support.server import RunningServer, running_server
+from tests.support.server import RunningServer, running_server, wait_until_quiet
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +35,7 @@ def client(server: RunningServer, transactional_db: None) -> Iterator[Letta]:
     local_workspace()
     with Letta(base_url=server.url) as letta:
         yield letta
-
-
-@pytest.fixture
-async def async_client(server: RunningServer, transactional_db: None) -> AsyncIterator[AsyncLetta]:
-    async with AsyncLetta(base_url=server.url) as letta:
-        yield letta
+    wait_until_quiet()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,15 @@ def running_server(environment: Mapping[str, str] | None = None) -> Iterator[Run
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def wait_until_quiet(seconds: float = 5.0) -> None:
+    """Until every run has ended and its last event is stored: a server that still writes would deadlock with the tables' flush."""
+    from agents.models import Run
+
+    deadline = time.monotonic() + seconds
+    while Run.objects.exclude(events__type="RunEnded").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # the event is another process's commit
 
 
 def _environment(port: int) -> dict[str, str]:
