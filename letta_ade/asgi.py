@@ -21,8 +21,10 @@ from agents.services import execution, leases  # noqa: E402
 from agents.web.routing import websocket_urlpatterns  # noqa: E402
 from letta_ade.core import jobs, threads  # noqa: E402
 from letta_ade.core.asgi import ApiHandler, PageHandler, Receive, Scope, Send  # noqa: E402
+from letta_ade.core.ids import LOCAL_WORKSPACE_ID  # noqa: E402
 from letta_ade.llm import catalog  # noqa: E402
 from letta_ade.llm.providers.clients import close_clients  # noqa: E402
+from tools.services.tools import ensure_builtin_tools  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Application:
             return
         self._has_started = True
         await threads.run(leases.reap_abandoned_runs)
+        await threads.run(ensure_builtin_tools, LOCAL_WORKSPACE_ID)
         catalog.warm_up()
         if settings.RUN_JOB_WORKER:
             self._worker = asyncio.create_task(_work())
