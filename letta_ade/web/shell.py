@@ -27,6 +27,8 @@ class Section:
     #: The URL namespace whose pages belong to it, and the page it opens.
     namespace: str
     page: str
+    #: `g` and this letter go there.
+    key: str
     count: int | None = None
 
     @property
@@ -66,9 +68,13 @@ class Shell:
     def sections(self) -> tuple[Section, ...]:
         row: Any = self.workspace
         return (
-            Section(name="Agents", icon="robot", namespace="agents", page="list", count=row.agent_count),
-            Section(name="Blocks", icon="stack-2", namespace="blocks", page="list", count=row.block_count),
-            Section(name="Tools", icon="tool", namespace="tools", page="list", count=row.tool_count),
+            Section(
+                name="Agents", icon="robot", namespace="agents", page="list", key="a", count=row.agent_count
+            ),
+            Section(
+                name="Blocks", icon="stack-2", namespace="blocks", page="list", key="b", count=row.block_count
+            ),
+            Section(name="Tools", icon="tool", namespace="tools", page="list", key="t", count=row.tool_count),
         )
 
 

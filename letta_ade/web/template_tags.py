@@ -131,6 +131,12 @@ def milliseconds(number: float | None) -> str:
 
 
 @register.filter
+def seconds(number: float | None) -> str:
+    """The same for a number of seconds."""
+    return "" if number is None else milliseconds(number * 1000)
+
+
+@register.filter
 def short_id(public_id: str) -> str:
     """agent-7c1e…1b94: the kind, and both ends of the UUID."""
     kind, dash, uuid = public_id.partition("-")

@@ -31,7 +31,11 @@ class BlockForm(forms.Form):
         max_value=2**31 - 1,
         help_text="Characters.",
         widget=forms.NumberInput(attrs={"class": "form-control num", "inputmode": "numeric"}),
-        error_messages={"required": "A limit is needed."},
+        error_messages={
+            "required": "A limit is needed.",
+            "min_value": "At least 1 character.",
+            "invalid": "A whole number is wanted.",
+        },
     )
     read_only = forms.BooleanField(required=False, label="Read-only for agents")
     value = forms.CharField(

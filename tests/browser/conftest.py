@@ -67,15 +67,22 @@ def chromium() -> Iterator[Browser]:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@pytest.fixture
-def server(transactional_db: None) -> Iterator[RunningServer]:
-    """The whole server on a free port; the demonstration writes without pauses."""
-    from tests.support.factories import local_workspace
+@pytest.fixture(scope="session")
+def server_process(django_db_setup: None) -> Iterator[RunningServer]:
+    """The whole server on a free port, one for all tests; the demonstration writes without pauses."""
     from tests.support.server import running_server
 
-    local_workspace()
     with running_server() as running:
         yield running
+
+
+@pytest.fixture
+def server(transactional_db: None, server_process: RunningServer) -> RunningServer:
+    """The server with an empty workspace. A test must wait for its runs to end: the tables are emptied after it."""
+    from tests.support.factories import local_workspace
+
+    local_workspace()
+    return server_process
 
 
 class Complaints:

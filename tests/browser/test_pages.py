@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def test_an_agent_is_made_with_one_block_more(page: Page) -> None:
     page.get_by_role("button", name="Remove block 1").click()
     expect(page.get_by_label("Label of block 3")).to_have_count(0)
     page.get_by_role("button", name="Create agent").click()
-    page.wait_for_url("**/agents/agent-*")
+    expect(page).to_have_url(re.compile(r"/agents/agent-[0-9a-f-]+/$"))
     agent = Agent.objects.get()
     assert agent.name == "returns-desk"
     assert list(agent.blocks.values_list("label", flat=True)) == ["human", "orders"]
@@ -154,3 +155,14 @@ def test_every_pane_and_control_is_reached_by_keyboard(page: Page) -> None:
     expect(page.get_by_label("Tag")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_label("Tag")).to_be_hidden()
+
+
+def test_g_and_a_letter_go_to_a_section_but_not_from_a_field(page: Page) -> None:
+    make_agent()
+    page.reload()
+    page.keyboard.press("g")
+    page.keyboard.press("b")
+    page.wait_for_url("**/blocks/")
+    page.goto("/agents/")
+    page.get_by_label("Filter agents").press_sequentially("gb")
+    expect(page).to_have_url(re.compile(r"/agents/\?q=gb$"))
