@@ -8,9 +8,11 @@ from django.conf import settings
 from django.urls import path
 
 from agents.web.consumers import WorkbenchConsumer
+from agents.web.list_consumer import ListConsumer
 
 _prefix = f"{settings.URL_PREFIX.lstrip('/')}/" if settings.URL_PREFIX else ""
 
 websocket_urlpatterns: list[Any] = [
     path(f"{_prefix}ws/agents/<str:agent_id>/", WorkbenchConsumer.as_asgi()),
+    path(f"{_prefix}ws/lists/", ListConsumer.as_asgi()),
 ]

@@ -89,5 +89,6 @@ def shell_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "caller": caller,
         "shell": Shell(request, caller) if caller is not None else None,
+        "websocket_root": f"{settings.URL_PREFIX}/ws/",
         "base_url": f"{request.scheme}://{request.get_host()}{settings.URL_PREFIX}",
     }

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from letta_client import Letta
 from playwright.sync_api import Dialog, Page, expect
 
 from agents.models import Agent
@@ -13,6 +14,7 @@ from memory.models import Block
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
 from tests.browser.conftest import OpenPages
 from tests.support.factories import make_agent, make_block, make_caller
+from tests.support.server import RunningServer
 
 
 def test_an_agent_is_made_with_one_block_more(page: Page) -> None:
@@ -166,3 +168,14 @@ def test_g_and_a_letter_go_to_a_section_but_not_from_a_field(page: Page) -> None
     page.goto("/agents/")
     page.get_by_label("Filter agents").press_sequentially("gb")
     expect(page).to_have_url(re.compile(r"/agents/\?q=gb$"))
+
+
+def test_an_open_list_sees_what_a_program_does(page: Page, server: RunningServer) -> None:
+    make_agent(name="first")
+    page.reload()
+    page.get_by_role("row", name="first").get_by_text("never run").click()
+    client = Letta(base_url=server.url)
+    client.agents.create(name="from-a-program", model="demo/assistant")
+    expect(page.get_by_role("link", name="from-a-program", exact=True)).to_be_visible()
+    expect(page.locator("#agent-count")).to_have_text("2")
+    expect(page.get_by_role("row", name="first")).to_have_attribute("aria-selected", "true")

@@ -1,0 +1,42 @@
+"""The websocket of an open list: it says that something changed, and the list asks for itself again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from agents.web.consumers import FORBIDDEN, UNAUTHENTICATED, door_of
+from letta_ade.accounts.auth import Caller, Door, resolve_caller
+from letta_ade.accounts.models import User
+from letta_ade.core import threads
+from letta_ade.core.errors import AdeError, Unauthenticated
+from letta_ade.core.nudges import workspace_group
+
+
+class ListConsumer(AsyncWebsocketConsumer):
+    """One open list. It sends the kind of each change and no data, so that filters and permissions stay the list's."""
+
+    _group = ""
+
+    async def connect(self) -> None:
+        await self.accept()
+        try:
+            caller = await threads.run(_resolve, door_of(self.scope), self.scope.get("user"))
+        except AdeError as error:
+            await self.close(UNAUTHENTICATED if isinstance(error, Unauthenticated) else FORBIDDEN)
+            return
+        self._group = workspace_group(caller.workspace_id)
+        await self.channel_layer.group_add(self._group, self.channel_name)
+
+    async def disconnect(self, code: int) -> None:
+        if self._group:
+            await self.channel_layer.group_discard(self._group, self.channel_name)
+
+    async def nudge(self, message: dict[str, Any]) -> None:
+        """Something happened in the workspace."""
+        await self.send(message["kind"])
+
+
+def _resolve(door: Door, user: Any) -> Caller:
+    return resolve_caller(door, user if isinstance(user, User) and user.is_active else None)
