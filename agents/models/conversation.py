@@ -29,7 +29,9 @@ class Conversation(Owned):
     class Meta:
         ordering = ["created_at", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["agent"], condition=Q(is_default=True), name="one_default_conversation")
+            models.UniqueConstraint(
+                fields=["agent"], condition=Q(is_default=True), name="one_default_conversation"
+            )
         ]
 
     def __str__(self) -> str:
@@ -44,7 +46,9 @@ class Conversation(Owned):
 class ContextEntry(models.Model):
     """A message that is sent to the model, in order of `position`. The system message is at 0."""
 
-    conversation = models.ForeignKey("agents.Conversation", on_delete=models.CASCADE, related_name="entries")
+    conversation = models.ForeignKey(
+        "agents.Conversation", on_delete=models.CASCADE, related_name="entries", db_index=False
+    )
     message = models.ForeignKey("agents.Message", on_delete=models.CASCADE, related_name="entries")
     position = models.BigIntegerField()
 

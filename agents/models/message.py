@@ -28,9 +28,16 @@ class MessageRole(models.TextChoices):
 
 class Message(models.Model):
     id = IdField(kind="message")
-    workspace = models.ForeignKey("accounts.Workspace", on_delete=models.CASCADE, related_name="+")
-    agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="messages")
-    conversation = models.ForeignKey("agents.Conversation", on_delete=models.CASCADE, related_name="messages")
+    # No index of their own: the ones below begin with them, and beside a narrow one the planner sorts a whole history.
+    workspace = models.ForeignKey(
+        "accounts.Workspace", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    agent = models.ForeignKey(
+        "agents.Agent", on_delete=models.CASCADE, related_name="messages", db_index=False
+    )
+    conversation = models.ForeignKey(
+        "agents.Conversation", on_delete=models.CASCADE, related_name="messages", db_index=False
+    )
     run = models.ForeignKey("agents.Run", on_delete=models.SET_NULL, null=True, related_name="messages")
     step = models.ForeignKey("agents.Step", on_delete=models.SET_NULL, null=True, related_name="messages")
     role = models.CharField(max_length=16, choices=MessageRole.choices)

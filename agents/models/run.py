@@ -21,8 +21,10 @@ ACTIVE_STATUSES = (RunStatus.CREATED, RunStatus.RUNNING)
 
 class Run(Owned):
     id = IdField(kind="run")
-    agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="runs")
-    conversation = models.ForeignKey("agents.Conversation", on_delete=models.CASCADE, related_name="runs")
+    agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="runs", db_index=False)
+    conversation = models.ForeignKey(
+        "agents.Conversation", on_delete=models.CASCADE, related_name="runs", db_index=False
+    )
     status = models.CharField(max_length=16, choices=RunStatus.choices, default=RunStatus.CREATED)
     stop_reason = models.CharField(max_length=64, null=True)
     background = models.BooleanField(default=False)
@@ -40,6 +42,7 @@ class Run(Owned):
         indexes = [
             models.Index(fields=["workspace", "created_at", "id"], name="run_by_age"),
             models.Index(fields=["agent", "created_at", "id"], name="run_by_agent"),
+            models.Index(fields=["conversation", "created_at", "id"], name="run_by_conversation"),
             models.Index(
                 fields=["status"], name="run_active", condition=models.Q(status__in=["created", "running"])
             ),
@@ -79,7 +82,7 @@ class RunLease(models.Model):
 class RunEvent(models.Model):
     """An event of a run as the loop told it (agents/runtime/events.py), numbered from 1."""
 
-    run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, related_name="events")
+    run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.PositiveIntegerField()
     type = models.CharField(max_length=32)
     data = models.JSONField()

@@ -17,8 +17,8 @@ class StepStatus(models.TextChoices):
 
 class Step(Owned):
     id = IdField(kind="step")
-    run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, related_name="steps")
-    agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="steps")
+    run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, related_name="steps", db_index=False)
+    agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="steps", db_index=False)
     #: Counts the steps of the run from 1.
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=16, choices=StepStatus.choices, default=StepStatus.PENDING)

@@ -11,9 +11,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from agents.models import Conversation, Run, RunEvent, RunLease
+from agents.models import Conversation, Message, Run, RunEvent, RunLease
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.endings import error_payload
+from agents.services.context import searchable_text
 from letta_ade.core.errors import Conflict
 
 _HOST = socket.gethostname()
@@ -127,6 +128,19 @@ def fail_abandoned(run_id: str) -> None:
     run.metadata = {**run.metadata, "error": error}
     run.save()
     run.steps.filter(status="pending").update(status="failed", stop_reason="error", error_data=error)
+    _keep_inputs(run)
     last = RunEvent.objects.filter(run=run).order_by("-seq").values_list("seq", flat=True).first() or 0
     data = {"status": "failed", "stop_reason": "error", "usage": {}, "error": error, "duration_ms": 0}
     RunEvent.objects.create(run=run, seq=last + 1, type="RunEnded", data=data)
+
+
+def _keep_inputs(run: Run) -> None:
+    """Store what was sent, when the process died before the first step did: out of context, and not lost."""
+    started = RunEvent.objects.filter(run=run, type="RunStarted").first()
+    if started is None or run.messages.exists():
+        return
+    rows = [Message.from_data({**data, "step_id": None, "is_err": True}) for data in started.data["inputs"]]
+    for row in rows:
+        row.workspace_id, row.created_by_id = run.workspace_id, run.created_by_id
+        row.text = searchable_text(row.content)
+    Message.objects.bulk_create(rows)

@@ -134,7 +134,7 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
                     await self.send(fragments.live_frame(self.bench, live, is_known=is_known))
                     is_known = True
                     if any(isinstance(event, StepStored) for _, event in batch):
-                        self._want("context")
+                        self._want("context", "archival")
                     if isinstance(batch[-1][1], RunEnded):
                         break
             stored = await threads.run(load_run, run_id)
@@ -144,7 +144,6 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
             html = fragments.stored_run(self.bench, item, line, is_known=is_known)
             await self.send(html)
             self._want("context", "archival")
-        # A run that is told of again (it cannot be, but a nudge may come late) must not be drawn twice.
 
     def _want(self, *parts: str) -> None:
         self._wanted.update(parts)
@@ -163,10 +162,6 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
                 await self.send(html)
             # Company for the next redrawing.
             await asyncio.sleep(settings.EVENT_BATCH_SECONDS)
-
-    async def send(self, text_data: Any = None, bytes_data: Any = None, close: bool = False) -> None:
-        """Channels sends without a turn of its own; two tasks must not mix their frames."""
-        await super().send(text_data=text_data, bytes_data=bytes_data, close=close)
 
 
 def door_of(scope: Any) -> Door:

@@ -1,10 +1,13 @@
-"""The fragments that a websocket sends: the templates of the page, marked with where they go."""
+"""The fragments that a websocket sends: the templates of the page, marked with where they go.
+
+`beforeend:#place` puts the marked element itself there: idiomorph's extension makes htmx do so for every swap out of band.
+"""
 
 from __future__ import annotations
 
 from django.template.loader import render_to_string
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from agents.web import workbench_memory, workbench_page
 from agents.web.live_transcript import LiveRun, RunLine
@@ -31,14 +34,14 @@ def live_frame(bench: Bench, live: LiveRun, *, is_known: bool) -> str:
         context = {**bench.base, "run": live.item(), "oob": "morph"}
         html.append(render_to_string("agents/partials/inputs.html", context))
     for step_id in changes.new_steps:
-        step = _render("step", bench, run=live.item(), step=live.steps[step_id])
-        html.append(_append(f"steps-{live.frame.run_id}", step))
+        place = f"beforeend:#steps-{live.frame.run_id}"
+        html.append(_render("step", bench, run=live.item(), step=live.steps[step_id], oob=place))
     for step_id in changes.steps:
         if step_id not in changes.new_steps:
             html.append(_render("step", bench, run=live.item(), step=live.steps[step_id], oob="morph"))
     for step_id, element_id in changes.new_items:
-        item = _render("item", bench, step=live.steps[step_id], item=live.find(step_id, element_id))
-        html.append(_append(f"items-{step_id}", item))
+        item, place = live.find(step_id, element_id), f"beforeend:#items-{step_id}"
+        html.append(_render("item", bench, step=live.steps[step_id], item=item, oob=place))
     for step_id, element_id in changes.items:
         if (step_id, element_id) not in changes.new_items:
             html.append(
@@ -46,7 +49,8 @@ def live_frame(bench: Bench, live: LiveRun, *, is_known: bool) -> str:
                     "item", bench, step=live.steps[step_id], item=live.find(step_id, element_id), oob="morph"
                 )
             )
-    html += [_append(f"raw-{element_id}", text) for (_, element_id), text in changes.tails.items()]
+    for (_, element_id), text in changes.tails.items():
+        html.append(format_html('<span hx-swap-oob="beforeend:#raw-{}">{}</span>', element_id, text))
     return "".join(html) + (line if changes.has_line else "")
 
 
@@ -56,9 +60,7 @@ def stored_run(bench: Bench, run: RunItem, line: RunLine, *, is_known: bool) -> 
 
 
 def _run(bench: Bench, run: RunItem, *, is_known: bool) -> str:
-    if is_known:
-        return _render("run", bench, run=run, oob="morph")
-    return _append("runs", _render("run", bench, run=run))
+    return _render("run", bench, run=run, oob="morph" if is_known else "beforeend:#runs")
 
 
 def run_line(bench: Bench, line: RunLine) -> str:
@@ -94,6 +96,9 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], was: dict[st
         html.append(_render("context", bench, context=view, oob="morph"))
         html.append(_render("context_head", bench, context=view, oob="morph"))
     if wanted & {"archival", "agent"}:
+        context = {**workbench_page.archival_context(bench), "oob": "morph"}
+        html.append(render_to_string("agents/partials/archival.html", context))
+        # The section stays as it is while somebody searches or writes in it; its count is always right.
         count = workbench_memory.count_archival(bench.caller, bench.agent)
         html.append(_render("archival_count", bench, passage_count=count, oob="morph"))
     return "".join(html)
@@ -101,11 +106,3 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], was: dict[st
 
 def _render(name: str, bench: Bench, **context: object) -> SafeString:
     return render_to_string(f"agents/partials/{name}.html", {**bench.base, **context})
-
-
-def _append(element_id: str, content: str) -> str:
-    return format_html(
-        '<div hx-swap-oob="beforeend:#{}">{}</div>',
-        element_id,
-        mark_safe(content) if isinstance(content, SafeString) else content,
-    )

@@ -18,7 +18,9 @@ class ActorKind(models.TextChoices):
 
 class BlockVersion(models.Model):
     id = IdField(kind="block_version")
-    block = models.ForeignKey("memory.Block", on_delete=models.CASCADE, related_name="versions")
+    block = models.ForeignKey(
+        "memory.Block", on_delete=models.CASCADE, related_name="versions", db_index=False
+    )
     number = models.PositiveIntegerField()
     label = models.CharField(max_length=255)
     value = models.TextField(blank=True)

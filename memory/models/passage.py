@@ -18,7 +18,9 @@ INDEXED_CHARACTERS = 200_000
 
 class Passage(Owned):
     id = IdField(kind="passage")
-    archive = models.ForeignKey("memory.Archive", on_delete=models.CASCADE, related_name="passages")
+    archive = models.ForeignKey(
+        "memory.Archive", on_delete=models.CASCADE, related_name="passages", db_index=False
+    )
     text = models.TextField()
     tags = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)

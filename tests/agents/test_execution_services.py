@@ -323,6 +323,22 @@ async def test_a_run_whose_process_died_is_failed_with_a_reason_and_the_next_mes
     assert isinstance((await finish(dead))[-1], RunEnded)
 
 
+async def test_what_was_sent_survives_a_process_that_dies_in_the_first_step(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    model.add(hang())
+    started = await start(agent, "Do not lose me")
+    await anext(streams.follow(started.run_id))
+    await streams.flush()
+    past = timezone.now() - timedelta(seconds=1)
+    await db(lambda: RunLease.objects.update(owner="elsewhere:1:x", expires_at=past))
+    assert await threads.run(leases.reap_abandoned_runs) == [started.run_id]
+    row = await db(lambda: Message.objects.get(role="user"))
+    assert row.content[0]["text"] == "Do not lose me"
+    assert row.is_err
+    await execution.stop_all("lease_lost")
+
+
 async def test_the_reaper_ends_runs_of_dead_processes_of_this_machine_at_once(
     agent: Agent, model: ScriptedModel
 ) -> None:
