@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from django.conf import settings
-from procrastinate import PsycopgConnector
+from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import app
 
 logger = logging.getLogger(__name__)
@@ -15,7 +17,10 @@ __all__ = ["app", "run_worker"]
 
 
 async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool = True) -> None:
-    """Work on jobs until cancelled, or, without `wait`, until none is left. Signals stay with the server; running jobs get some seconds to finish."""
+    """Work on jobs until cancelled, or, without `wait`, until none is left.
+
+    Signals stay with the server; running jobs get some seconds to finish.
+    """
     database = settings.DATABASES["default"]
     connector = PsycopgConnector(
         kwargs={
@@ -29,7 +34,7 @@ async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool =
         max_size=4,
     )
     worker_app = app.with_connector(connector)
-    async with worker_app.open_async():
+    async with _opened(worker_app):
         try:
             await worker_app.run_worker_async(
                 concurrency=concurrency,
@@ -43,3 +48,22 @@ async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool =
         except asyncio.CancelledError:
             logger.debug("the job worker was told to stop")
             raise
+
+
+@asynccontextmanager
+async def _opened(worker_app: App) -> AsyncIterator[None]:
+    """The app with its connections; cancelled while they open, it waits for them and closes them.
+
+    psycopg's pool would otherwise leave a task behind that takes no cancellation, and the process would never end.
+    """
+    opening = asyncio.ensure_future(_open(worker_app))
+    try:
+        await asyncio.shield(opening)
+        yield
+    finally:
+        await opening
+        await worker_app.close_async()
+
+
+async def _open(worker_app: App) -> None:
+    await worker_app.open_async()

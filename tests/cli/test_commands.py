@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from letta_ade import cli
-from tests.cli.conftest import ade
+from tests.cli.conftest import ENVIRONMENT, ade
 
 
 def test_help_names_every_command() -> None:
@@ -60,6 +63,21 @@ def test_a_key_for_nobody_is_refused(data_dir: Path) -> None:
         1,
         "ade: There is no user 'nobody@example.org'. Known: local@localhost.\n",
     )
+
+
+def test_a_worker_works_until_a_signal(data_dir: Path) -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-m", "letta_ade.cli", "worker"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cli.ROOT,
+        env={**ENVIRONMENT, "ADE_DATA_DIR": str(data_dir)},
+    )
+    assert worker.stderr
+    assert worker.stderr.readline() == f"Working on the jobs of {data_dir}. Ctrl-C stops.\n"
+    worker.send_signal(signal.SIGTERM)
+    _, said = worker.communicate(timeout=20)
+    assert (worker.returncode, said) == (0, "")
 
 
 def test_the_doctor_finds_nothing_wrong(data_dir: Path) -> None:
