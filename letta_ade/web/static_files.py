@@ -25,6 +25,9 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
         del response.headers["Content-Type"]
         for name, value in found.headers:
             response.headers[name] = value
+        if found.file is not None:
+            # WhiteNoise measured the file at the start; a checkout may have been updated under the running server.
+            response.headers["Content-Length"] = str(len(content))
         is_stamped = "v" in request.GET
         response.headers["Cache-Control"] = (
             f"public, max-age={_YEAR_SECONDS}, immutable" if is_stamped else "no-cache"
