@@ -162,7 +162,7 @@ def _test(arguments: list[str]) -> int:  # noqa: RET503  # execv does not return
     os.chdir(ROOT)
     command = [sys.executable, "-m", "pytest"]
     if not any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments):
-        command += ["-n", "auto"]
+        command += ["-n", "auto", "--dist", "loadgroup"]
     sys.stdout.flush()
     os.execv(sys.executable, command + arguments)
 

@@ -44,13 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))  # one browser, on one worker
             # The server is another process: it sees committed rows only.
             item.add_marker(pytest.mark.django_db(transaction=True))
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright keeps an event loop running on this thread, and asynchronous tests that come after
+# these on the same worker could not run theirs.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests. Without one: a failure on CI, a skip with a reason anywhere else."""
+    """One browser for all tests here. Without one: a failure on CI, a skip with a reason anywhere else."""
     if not CHROMIUM.exists():
         reason = f"There is no browser at {CHROMIUM}; install Debian's chromium or set CHROMIUM."
         if os.environ.get("CI"):
