@@ -146,7 +146,9 @@ def part_from_data(data: dict[str, Any]) -> Part:
             return ImagePart(source=data["source"])
         case "reasoning":
             return ReasoningPart(
-                reasoning=data["reasoning"], signature=data.get("signature"), is_native=data.get("is_native", True)
+                reasoning=data["reasoning"],
+                signature=data.get("signature"),
+                is_native=data.get("is_native", True),
             )
         case "redacted_reasoning":
             return RedactedReasoningPart(data=data["data"])

@@ -117,6 +117,8 @@ with postgres.acquire(Path({data_dir!r})) as server:
                 content=[{{"type": "text", "text": f"message number {{n}} " + "word " * 40, "signature": None}}],
                 created_at=start + datetime.timedelta(seconds=n))
         for n in range({count})], batch_size=2000)
+    with django.db.connection.cursor() as cursor:
+        cursor.execute("ANALYZE")  # as autovacuum does within a minute
     django.db.connections.close_all()
 """
     env = {**os.environ, "ADE_DATA_DIR": data_dir}
