@@ -375,7 +375,9 @@ def _why_not(catalog: _Catalog, handle: str) -> str:
     catalog.update(refresh=False)
     names = _some(info.handle for listing in _listings(catalog) for info in listing.models)
     if profile := _known_profile(handle):
-        missing = f"{profile.display_name} is not set up on this server: {missing_variable(profile)} is not set"
+        missing = (
+            f"{profile.display_name} is not set up on this server: {missing_variable(profile)} is not set"
+        )
         return f"{missing}. Available are {names}."
     return f"There is no provider {provider!r}; available are {names}."
 

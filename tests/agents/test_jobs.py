@@ -29,7 +29,7 @@ async def test_a_worker_forgets_the_events_of_old_runs_and_no_others() -> None:
         await threads.run(event_of_a_run, hours_ago=2),
         await threads.run(event_of_a_run, hours_ago=9, has_ended=False),
     ]
-    await threads.run(lambda: forget_events.defer(timestamp=0))
+    await threads.run(lambda: forget_events.configure().defer(timestamp=0))
     await run_worker(wait=False)
     left = await threads.run(lambda: set(RunEvent.objects.values_list("id", flat=True)))
     assert left == {event.id for event in kept}
@@ -45,7 +45,7 @@ async def test_a_worker_ends_runs_whose_lease_has_expired() -> None:
         return run
 
     run = await threads.run(abandoned)
-    await threads.run(lambda: reap_runs.defer(timestamp=0))
+    await threads.run(lambda: reap_runs.configure().defer(timestamp=0))
     await run_worker(wait=False)
     await threads.run(run.refresh_from_db)
     assert (run.status, run.stop_reason) == ("failed", "error")
