@@ -133,6 +133,7 @@ def _home(folder: Path) -> Path:
     home = ROOT_FOLDER / f"data-{secrets.token_hex(8)}"
     home.mkdir()
     home.chmod(0o711)
+    (home / "belongs-to").write_text(f"{folder.parent}\n")  # for whoever tidies up after a deleted folder
     pointer.write_text(f"{home}\n")
     return home
 
