@@ -194,5 +194,8 @@ def _redraw(bench: Bench, parts: set[str], shown: dict[str, int]) -> tuple[str |
     except NotFound:
         return None, shown
     versions = _versions(now)
-    html = fragments.parts(now, parts, shown={key: shown[key] for key in versions if key in shown}, was=shown)
-    return html, versions
+    moved = {key: number for key, number in shown.items() if versions.get(key, number) > number}
+    draws_all = "blocks" in parts or ("agent" in parts and versions.keys() != shown.keys())
+    html = fragments.parts(now, parts, shown={**versions, **moved}, draws_all_blocks=draws_all)
+    drawn = versions.keys() if draws_all else versions.keys() & parts
+    return html, {key: versions[key] if key in drawn else shown[key] for key in {*drawn, *shown}}

@@ -68,30 +68,16 @@ def run_line(bench: Bench, line: RunLine) -> str:
     return _render("runline", bench, line=line, oob="morph")
 
 
-def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], was: dict[str, int]) -> str:
+def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_blocks: bool) -> str:
     """Parts of the side panes. Names: agent, blocks, context, archival, or the id of a block.
 
-    `shown` are the versions that the page shows of blocks that the agent holds, `was` of all that it shows.
+    `shown` are the versions that the page shows; lines that are newer flash.
     """
-    html = []
-    if "agent" in wanted:
-        context = {**workbench_page.agent_context(bench), "oob": "morph"}
-        html += [render_to_string(f"agents/partials/{name}.html", context) for name in _AGENT_PARTS]
-        html.append(format_html('<span id="agent-name" hx-swap-oob="innerHTML">{}</span>', bench.agent.name))
-    moved = {name: shown[name] for name in wanted if name in shown}
-    has_other_blocks = "agent" in wanted and shown.keys() != was.keys()
-    blocks = workbench_page.blocks_context(bench, moved or None)
-    has_other_blocks = has_other_blocks or {card.block.id for card in blocks["cards"]} != set(was)
-    if "blocks" in wanted or (has_other_blocks and ("agent" in wanted or moved)):
-        html.append(render_to_string("agents/partials/blocks.html", {**blocks, "oob": "morph"}))
-    elif moved:
-        for card in blocks["cards"]:
-            if card.block.id in moved and card.block.version != moved[card.block.id]:
-                html.append(_render("block", bench, card=card, oob="morph"))
-        html.append(_render("changed_count", bench, changed_count=blocks["changed_count"], oob="morph"))
-    if moved or "blocks" in wanted:
-        html.append(_render("memory_mark", bench, changed_count=blocks["changed_count"], oob="morph"))
-    if wanted & {"context", "agent"} or moved:
+    html = _agent_parts(bench) if "agent" in wanted else []
+    changed = wanted & shown.keys()
+    if draws_all_blocks or changed:
+        html += _block_parts(bench, changed, shown, draws_all=draws_all_blocks)
+    if wanted & {"context", "agent"} or changed:
         view = workbench_memory.load_context_view(bench.agent, bench.conversation)
         html.append(_render("context", bench, context=view, oob="morph"))
         html.append(_render("context_head", bench, context=view, oob="morph"))
@@ -99,9 +85,32 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], was: dict[st
         context = {**workbench_page.archival_context(bench), "oob": "morph"}
         html.append(render_to_string("agents/partials/archival.html", context))
         # The section stays as it is while somebody searches or writes in it; its count is always right.
-        count = workbench_memory.count_archival(bench.caller, bench.agent)
-        html.append(_render("archival_count", bench, passage_count=count, oob="morph"))
+        html.append(_render("archival_count", bench, passage_count=context["passage_count"], oob="morph"))
     return "".join(html)
+
+
+def _agent_parts(bench: Bench) -> list[str]:
+    context = {**workbench_page.agent_context(bench), "oob": "morph"}
+    html: list[str] = [render_to_string(f"agents/partials/{name}.html", context) for name in _AGENT_PARTS]
+    html.append(
+        format_html('<h1 id="agent-name" aria-current="page" hx-swap-oob="morph">{}</h1>', bench.agent.name)
+    )
+    return html
+
+
+def _block_parts(bench: Bench, changed: set[str], shown: dict[str, int], *, draws_all: bool) -> list[str]:
+    blocks = workbench_page.blocks_context(bench, shown)
+    if draws_all:
+        html: list[str] = [render_to_string("agents/partials/blocks.html", {**blocks, "oob": "morph"})]
+    else:
+        html = [
+            _render("block", bench, card=card, oob="morph")
+            for card in blocks["cards"]
+            if card.block.id in changed and card.block.version != shown[card.block.id]
+        ]
+        html.append(_render("changed_count", bench, changed_count=blocks["changed_count"], oob="morph"))
+    html.append(_render("memory_mark", bench, changed_count=blocks["changed_count"], oob="morph"))
+    return html
 
 
 def _render(name: str, bench: Bench, **context: object) -> SafeString:

@@ -134,7 +134,10 @@ def load_cards(
     newest = BlockVersion.objects.filter(block_id__in=ids, number=F("block__version"))
     authors = {version.block_id: version for version in newest}
     bases = _turn_bases(ids, turn_run_id)
-    shown = fresh_after or {}
+    numbers = fresh_after or {}
+    shown = {
+        each.id: numbers[each.id] for each in blocks if numbers.get(each.id, each.version) < each.version
+    }
     old = _values({(block_id, number) for mapping in (bases, shown) for block_id, number in mapping.items()})
     holders = count_agents_of_blocks(ids)
     return [
@@ -148,7 +151,7 @@ def load_cards(
                 shown=old.get((block.id, shown.get(block.id, -1))),
                 is_whole=is_whole,
             ),
-            is_changed=block.id in bases or shown.get(block.id, block.version) < block.version,
+            is_changed=block.id in bases or block.id in shown,
             is_whole=is_whole,
         )
         for block in blocks

@@ -22,6 +22,7 @@ from letta_ade.core.pagination import PageRequest
 from letta_ade.llm import catalog
 from letta_ade.llm.listing import ModelInfo
 from letta_ade.llm.tokens import estimate_text
+from memory.models import Passage
 from memory.services.blocks import list_blocks
 from memory.services.passages import PassageHit
 from tools.services.tools import list_tools
@@ -159,7 +160,7 @@ def archival_context(
             search=None,
             page=PageRequest(limit=LISTED_PASSAGES, order="desc"),
         )
-        passages = [(passage, None) for passage in newest]
+        passages: list[tuple[Passage, float | None]] = [(passage, None) for passage in newest]
     else:
         passages = [(hit.passage, hit.score) for hit in hits]
     return {

@@ -88,7 +88,8 @@ document.addEventListener("click", (event) => {
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const target = event.detail.target;
   const editing = target?.closest?.("[data-editing]") ?? target?.querySelector?.("[data-editing]");
-  const isTyping = target?.id === "part-archival" || (target?.id?.startsWith("part-") && target.contains(document.activeElement) && document.activeElement.matches("input, textarea"));
+  const isUsed = target?.id === "part-archival" && (target.querySelector("[name=query]").value || target.querySelector(".add-passage[open], .htmx-request"));
+  const isTyping = isUsed || (target?.id?.startsWith("part-") && target.querySelector("input:focus, textarea:focus, .menu[open]"));
   if (!editing && !isTyping) return;
   event.detail.shouldSwap = false;
   const note = editing?.querySelector("[data-moved]");
