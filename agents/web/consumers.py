@@ -17,8 +17,7 @@ from agents.web import fragments
 from agents.web.live_transcript import LiveRun
 from agents.web.transcript_rows import load_frame, load_run, runs_since
 from agents.web.workbench_page import Bench, line_of, open_bench
-from letta_ade.accounts.auth import Door, resolve_caller
-from letta_ade.accounts.models import User
+from letta_ade.accounts.websockets import resolve_websocket
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, NotFound, Unauthenticated
 from letta_ade.core.nudges import agent_group, workspace_group
@@ -51,9 +50,7 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
         self._groups: tuple[str, ...] = ()
         await self.accept()
         try:
-            self.bench = await threads.run(
-                _open, door_of(self.scope), self.scope.get("user"), self._agent_id()
-            )
+            self.bench = await threads.run(_open, dict(self.scope), self._agent_id())
         except AdeError as error:
             await self.close(_close_code(error))
             return
@@ -164,16 +161,8 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(settings.EVENT_BATCH_SECONDS)
 
 
-def door_of(scope: Any) -> Door:
-    """What a websocket's request tells about its origin. It carries private data, so it is no safe method."""
-    headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
-    client = scope.get("client")
-    return Door(headers=headers, client_host=client[0] if client else None, method="CONNECT")
-
-
-def _open(door: Door, user: Any, agent_id: str) -> Bench:
-    person = user if isinstance(user, User) and user.is_active else None
-    return open_bench(resolve_caller(door, person), agent_id)
+def _open(scope: dict[str, Any], agent_id: str) -> Bench:
+    return open_bench(resolve_websocket(scope), agent_id)
 
 
 def _close_code(error: AdeError) -> int:

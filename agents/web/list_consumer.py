@@ -6,9 +6,8 @@ from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from agents.web.consumers import FORBIDDEN, UNAUTHENTICATED, door_of
-from letta_ade.accounts.auth import Caller, Door, resolve_caller
-from letta_ade.accounts.models import User
+from agents.web.consumers import FORBIDDEN, UNAUTHENTICATED
+from letta_ade.accounts.websockets import resolve_websocket
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, Unauthenticated
 from letta_ade.core.nudges import workspace_group
@@ -22,7 +21,7 @@ class ListConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         await self.accept()
         try:
-            caller = await threads.run(_resolve, door_of(self.scope), self.scope.get("user"))
+            caller = await threads.run(resolve_websocket, dict(self.scope))
         except AdeError as error:
             await self.close(UNAUTHENTICATED if isinstance(error, Unauthenticated) else FORBIDDEN)
             return
@@ -36,7 +35,3 @@ class ListConsumer(AsyncWebsocketConsumer):
     async def nudge(self, message: dict[str, Any]) -> None:
         """Something happened in the workspace."""
         await self.send(message["kind"])
-
-
-def _resolve(door: Door, user: Any) -> Caller:
-    return resolve_caller(door, user if isinstance(user, User) and user.is_active else None)
