@@ -46,8 +46,8 @@ def open_socket(agent_id: str, query: str = "", **headers: str) -> WebsocketComm
         f"/ws/agents/{agent_id}/{query}",
         headers=[(name.encode(), value.encode()) for name, value in wanted.items()],
     )
-    socket.scope["url_route"] = {"kwargs": {"agent_id": agent_id}}
-    socket.scope["client"] = ("127.0.0.1", 1)
+    scope: Any = socket.scope
+    scope |= {"url_route": {"kwargs": {"agent_id": agent_id}}, "client": ("127.0.0.1", 1)}
     return socket
 
 
@@ -60,7 +60,7 @@ async def ready(socket: WebsocketCommunicator) -> str:
 async def until(socket: WebsocketCommunicator, mark: str, frames: str = "") -> str:
     """Those frames and further ones, up to one that holds the mark."""
     while mark not in frames:
-        frames += await socket.receive_from(timeout=10)
+        frames += str(await socket.receive_from(timeout=10))
     return frames
 
 

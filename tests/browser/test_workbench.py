@@ -18,7 +18,7 @@ from tests.support.fake_provider import FakeReply
 from tests.support.server import RunningServer, running_server
 
 ADA = "My name is Ada and I like tea."
-BLOCKS = [
+BLOCKS: list[Any] = [
     {"label": "human", "value": "Nothing is known yet."},
     {"label": "persona", "value": "I keep notes."},
 ]
@@ -79,6 +79,7 @@ def answer_of(page: Page) -> str:
 def test_a_new_agent_chats_and_writes_its_memory_while_one_watches(page: Page, server: RunningServer) -> None:
     page.goto("/agents/new/")
     page.fill("#id_name", "ada-notes")
+    page.select_option("#id_model", "demo/assistant")
     page.locator("main button[type=submit]:not(.vh)", has_text="Create agent").click()
     expect(page.locator("#bench")).to_have_attribute("data-link", "ready")
     card = page.locator(".blk", has=page.get_by_text("human", exact=True))

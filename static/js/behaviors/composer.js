@@ -35,22 +35,15 @@ function start() {
     form.toggleAttribute("data-busy", isBusy());
     places.replaceChildren(
       ...queue.map((message) => {
-        const row = document.createElement("div");
-        row.className = "queue";
-        const text = document.createElement("span");
-        text.className = "clip";
-        text.textContent = `Queued: ${message.text}`;
-        const remove = document.createElement("button");
-        remove.type = "button";
-        remove.className = "btn btn-quiet btn-sm push";
-        remove.textContent = "Remove";
+        const row = document.getElementById("queue-row").content.firstElementChild.cloneNode(true);
+        row.querySelector(".clip").textContent = `Queued: ${message.text}`;
+        const remove = row.querySelector("button");
         remove.addEventListener("click", () => {
           queue = queue.filter((each) => each !== message);
           keep();
           show();
           say.focus();
         });
-        row.append(text, remove);
         return row;
       }),
     );

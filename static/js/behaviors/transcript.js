@@ -62,25 +62,11 @@ function drawAll() {
   }
 }
 
-// ---- what is read stays where it is --------------------------------------------------------------------------------------------
-// The scroller is reversed: 0 is the newest line. Whoever reads further up is held against what grows below.
+// ---- the way back to the newest line --------------------------------------------------------------------------------------------
+// The scroller is reversed, 0 is the newest line: the browser holds on to the end, or to what is read further up.
 const toNewest = document.querySelector("[data-to-newest]");
-let height = log.scrollHeight;
-let isLoadingOlder = false;
-
-if (scroller) {
-  new ResizeObserver(() => {
-    const grown = log.scrollHeight - height;
-    height = log.scrollHeight;
-    if (grown && scroller.scrollTop < -32 && !isLoadingOlder) scroller.scrollTop -= grown;
-  }).observe(log);
-  scroller.addEventListener("scroll", () => (toNewest.hidden = scroller.scrollTop > -160), { passive: true });
-  toNewest.addEventListener("click", () => (scroller.scrollTop = 0));
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target?.matches(".older")) isLoadingOlder = true;
-  });
-  document.addEventListener("htmx:afterSettle", () => setTimeout(() => (isLoadingOlder = false), 100));
-}
+scroller?.addEventListener("scroll", () => (toNewest.hidden = scroller.scrollTop > -160), { passive: true });
+toNewest?.addEventListener("click", () => (scroller.scrollTop = 0));
 
 // ---- spoken -------------------------------------------------------------------------------------------------------------------
 const region = document.getElementById("spoken");
