@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +16,7 @@ from django.utils.http import urlencode
 
 from letta_ade.accounts.auth import Door, resolve_caller
 from letta_ade.accounts.models import User
+from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, Unauthenticated
 from letta_ade.web.errors import error_response
 
@@ -26,14 +29,47 @@ POLICY = (
 )
 
 
-class ContentSecurityPolicyMiddleware:
-    """The headers that every page has."""
+class PageMiddleware:
+    """A middleware that awaits asynchronous views instead of holding a thread while they run.
+
+    A view that starts a run needs a thread itself: with synchronous middleware around it, as many requests as there are
+    threads would wait for each other for ever.
+    """
+
+    sync_capable = True
+    async_capable = True
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(cast(Callable[..., Any], self))
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._asynchronously(request)
+        early = self.before(request)
+        return early if early is not None else self.after(self.get_response(request))
+
+    async def _asynchronously(self, request: HttpRequest) -> HttpResponseBase:
+        early = await threads.run(self.before, request)
+        if early is not None:
+            return early
+        return self.after(await cast(Awaitable[HttpResponseBase], self.get_response(request)))
+
+    def before(self, request: HttpRequest) -> HttpResponseBase | None:
+        """An answer instead of the view's, or None. May use the database."""
+        return None
+
+    def after(self, response: HttpResponseBase) -> HttpResponseBase:
+        """The answer as it leaves."""
+        return response
+
+
+class ContentSecurityPolicyMiddleware(PageMiddleware):
+    """The headers that every page has."""
+
+    def after(self, response: HttpResponseBase) -> HttpResponseBase:
         response.headers.setdefault("Content-Security-Policy", POLICY)
         # Somebody's data: not for shared caches, and a page may differ from its fragment at the same address.
         response.headers.setdefault("Cache-Control", "private, no-cache")
@@ -41,31 +77,28 @@ class ContentSecurityPolicyMiddleware:
         return response
 
 
-class CallerMiddleware:
+class CallerMiddleware(PageMiddleware):
     """Puts the caller on the request; who is nobody is sent to the login page. Errors of the views become pages."""
 
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def before(self, request: HttpRequest) -> HttpResponseBase | None:
         if request.path.startswith(settings.STATIC_URL):
-            return self.get_response(request)
+            return None
         try:
             request.caller = resolve_caller(door_of(request), logged_in_user(request))  # type: ignore[attr-defined]  # PageRequest from here on
         except Unauthenticated:
             return self._to_login(request)
         except AdeError as error:
             return error_response(request, error)
-        return self.get_response(request)
+        return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django calls this when a view raises."""
         return error_response(request, exception) if isinstance(exception, AdeError) else None
 
-    def _to_login(self, request: HttpRequest) -> HttpResponseBase:
+    def _to_login(self, request: HttpRequest) -> HttpResponseBase | None:
         login = resolve_url(settings.LOGIN_URL)
         if request.path == login:
-            return self.get_response(request)
+            return None
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401, headers={"HX-Redirect": login})
         return redirect(f"{login}?{urlencode({'next': request.get_full_path()})}")

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
+
+from letta_ade.core import threads
 
 _YEAR_SECONDS = 365 * 24 * 3600
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise, but a file is sent whole: streamed, it would be read to its end first, with a warning, under ASGI."""
+    """WhiteNoise, but a file is sent whole: streamed, it would be read to its end first, with a warning, under ASGI.
+
+    And it awaits the view, as letta_ade/web/security.py does and for the same reason.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if iscoroutinefunction(self):
+            return self._asynchronously(request)
+        answer: HttpResponseBase = super().__call__(request)
+        return answer
+
+    async def _asynchronously(self, request: HttpRequest) -> HttpResponseBase:
+        if self.autorefresh:
+            found = await threads.run(self.find_file, request.path_info)
+        else:
+            found = self.files.get(request.path_info)
+        if found is not None:
+            return await threads.run(self.serve, found, request)
+        answer: HttpResponseBase = await self.get_response(request)
+        return answer
 
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponse:

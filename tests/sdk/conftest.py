@@ -27,7 +27,7 @@ def server(django_db_setup: None, provider: FakeOpenAI) -> Iterator[RunningServe
 
 
 @pytest.fixture
-def client(server: RunningServer, transactional_db: None) -> Iterator[Letta]:
+def client(server: RunningServer, provider: FakeOpenAI, transactional_db: None) -> Iterator[Letta]:
     # Not above: this file may be loaded before Django is set up.
     from tests.support.factories import local_workspace
 
@@ -36,6 +36,8 @@ def client(server: RunningServer, transactional_db: None) -> Iterator[Letta]:
     with Letta(base_url=server.url) as letta:
         yield letta
     wait_until_quiet()
+    # What a test did not use must not answer the next one.
+    provider.replies.clear()
 
 
 @pytest.fixture

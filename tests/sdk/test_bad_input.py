@@ -96,14 +96,16 @@ def test_a_second_message_while_one_runs_is_refused_at_once(
 ) -> None:
     provider.replies.append(FakeReply(text="one two three four five", hang_after=4))
     stream = client.agents.messages.create(agent_id=agent.id, input="Hi", streaming=True, stream_tokens=True)
-    run_id = next(iter(stream)).run_id  # type: ignore[union-attr]  # the first event is the ping
+    chunks: Any = iter(stream)
+    run_id = next(chunks).run_id  # the first event is the ping
+    assert next(chunk for chunk in chunks if chunk.message_type == "assistant_message").content
     with pytest.raises(letta_client.ConflictError) as conflict:
         client.agents.messages.create(agent_id=agent.id, input="Hello?")
     body: Any = conflict.value.body
     assert body["run_id"] == run_id
     assert conflict.value.response.request.headers["x-stainless-retry-count"] == "0"
     assert client.agents.messages.cancel(agent_id=agent.id) == {run_id: "cancelled"}
-    assert [chunk.message_type for chunk in stream][-2:] == ["stop_reason", "usage_statistics"]
+    assert [chunk.message_type for chunk in chunks][-2:] == ["stop_reason", "usage_statistics"]
     stored = client.agents.messages.list(agent.id).items
     assert stored[-1].message_type == "assistant_message"
 
