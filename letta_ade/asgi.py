@@ -19,9 +19,9 @@ from django.conf import settings  # noqa: E402
 
 from agents.services import execution, leases  # noqa: E402
 from agents.web.routing import websocket_urlpatterns  # noqa: E402
+from letta_ade.accounts.models import Workspace  # noqa: E402
 from letta_ade.core import jobs, threads  # noqa: E402
 from letta_ade.core.asgi import ApiHandler, PageHandler, Receive, Scope, Send  # noqa: E402
-from letta_ade.core.ids import LOCAL_WORKSPACE_ID  # noqa: E402
 from letta_ade.llm import catalog  # noqa: E402
 from letta_ade.llm.providers.clients import close_clients  # noqa: E402
 from tools.services.tools import ensure_builtin_tools  # noqa: E402
@@ -66,7 +66,7 @@ class Application:
             return
         self._has_started = True
         await threads.run(leases.reap_abandoned_runs)
-        await threads.run(ensure_builtin_tools, LOCAL_WORKSPACE_ID)
+        await threads.run(_ensure_builtin_tools)
         catalog.warm_up()
         if settings.RUN_JOB_WORKER:
             self._worker = asyncio.create_task(_work())
@@ -98,6 +98,12 @@ class Application:
                 await self._stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _ensure_builtin_tools() -> None:
+    """Every workspace has a row for each built-in tool of this version before anybody looks."""
+    for workspace_id in Workspace.objects.values_list("id", flat=True):
+        ensure_builtin_tools(workspace_id)
 
 
 async def _work() -> None:

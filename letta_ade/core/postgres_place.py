@@ -86,7 +86,7 @@ class Place:
 def make_root_folder() -> None:
     """Make the folder that every account may pass through."""
     if not ROOT_FOLDER.is_dir():
-        ROOT_FOLDER.mkdir(parents=True)
+        ROOT_FOLDER.mkdir(parents=True, exist_ok=True)
         ROOT_FOLDER.chmod(0o755)
 
 
@@ -101,7 +101,8 @@ def locate(data_dir: Path) -> Place:
     try:
         make_data_dir(data_dir)
         if not folder.is_dir():
-            folder.mkdir()
+            # Several may start at once; the first one makes it.
+            folder.mkdir(exist_ok=True)
             folder.chmod(0o711 if is_root else 0o700)
     except OSError as error:
         raise PostgresFailed(f"The data folder {data_dir} cannot be written: {error.strerror}.") from error
