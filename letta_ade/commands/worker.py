@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
+from types import FrameType
 
 from django.conf import settings
 
@@ -20,19 +21,35 @@ def run() -> None:
         migrate()
         from letta_ade.core.jobs import run_worker
 
+        stop = StopRequest()
         say(
             f"Working on the jobs of {'DATABASE_URL' if settings.DATABASE_URL else settings.DATA_DIR}. Ctrl-C stops."
         )
-        asyncio.run(_until_signalled(run_worker))
+        asyncio.run(stop.run(run_worker))
 
 
-async def _until_signalled(work: Callable[[], Coroutine[None, None, None]]) -> None:
-    task = asyncio.ensure_future(work())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not task.cancelled():
-            raise
+class StopRequest:
+    """A signal that may arrive before, while or after the loop starts, and is never lost or fatal to it."""
+
+    def __init__(self) -> None:
+        self._is_asked = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._is_asked = True
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def run(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """The work, until it ends or the signal comes."""
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.ensure_future(work())
+        if self._is_asked:
+            self._task.cancel()
+        await asyncio.wait({self._task})
+        self._loop = None
+        if not self._task.cancelled():
+            self._task.result()
