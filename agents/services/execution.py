@@ -104,6 +104,11 @@ async def start_run(*, caller: Caller, request: RunRequest) -> StartedRun:
     Raises NotFound (agent, conversation, model), Invalid (messages), Forbidden, RunBusy, or ModelAuthentication when the
     provider has no key.
     """
+    # A browser that leaves cancels its request: between the opening of a run and its task that would leave a run that nobody runs.
+    return await asyncio.shield(_start(caller, request))
+
+
+async def _start(caller: Caller, request: RunRequest) -> StartedRun:
     deadline = time.monotonic() + request.wait_seconds
     while True:
         try:
@@ -235,7 +240,7 @@ async def _renew_while_needed() -> None:
         await asyncio.sleep(settings.LEASE_SECONDS / 3)
         before = dict(_active)
         try:
-            held = await threads.run(leases.renew_leases)
+            held = await threads.run(leases.renew_leases, list(before))
         except Exception:
             # The next round may reach the database again; until the lease expires nothing is lost.
             logger.exception("leases could not be renewed")
@@ -260,6 +265,7 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
     run = _new_run(caller, agent, conversation, request, handle)
     inputs = [_input_row(agent, conversation, run, caller, message) for message in request.messages]
     _check_size(agent, inputs)
+    tools = list(Tool.objects.filter(agent_links__agent=agent).order_by("agent_links__position"))
     with transaction.atomic():
         memory = load_memory(agent)
         # The lease points at the run, so the run comes first; a busy conversation rolls both back.
@@ -277,7 +283,6 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
     chat.insert(0, context[0].chat if system.new_text is None else _system(system.new_text))
     if request.override_system is not None:
         chat[0] = _system(request.override_system)
-    tools = list(Tool.objects.filter(agent_links__agent=agent).order_by("agent_links__position"))
     opened = OpenRun(
         caller=caller,
         agent=agent,
@@ -292,22 +297,28 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
         return_limits={tool.name: tool.return_char_limit for tool in tools},
         model_endpoint=endpoint,
     )
-    snapshot = Snapshot(
-        run_id=run.id,
+    return _Opened(open_run=opened, snapshot=_snapshot(opened, request, chat, tools), model=model)
+
+
+def _snapshot(
+    opened: OpenRun, request: RunRequest, chat: Sequence[ChatMessage], tools: Sequence[Tool]
+) -> Snapshot:
+    agent = opened.agent
+    return Snapshot(
+        run_id=opened.run.id,
         agent_id=agent.id,
-        conversation_id=conversation.id,
-        caller_name=caller.name,
-        caller_id=caller.id,
+        conversation_id=opened.conversation.id,
+        caller_name=opened.caller.name,
+        caller_id=opened.caller.id,
         context=tuple(chat),
         tools=tuple(_attached(tool) for tool in tools),
         rules=RuleBook(Rule.from_data(rule) for rule in agent.tool_rules),
         settings=call_settings(agent),
         context_window=agent.context_window_limit,
         max_steps=request.max_steps or settings.DEFAULT_MAX_STEPS,
-        inputs=tuple(to_chat_message(row) for row in inputs),
-        input_data=tuple(row.to_data() for row in inputs),
+        inputs=tuple(to_chat_message(row) for row in opened.inputs),
+        input_data=tuple(row.to_data() for row in opened.inputs),
     )
-    return _Opened(open_run=opened, snapshot=snapshot, model=model)
 
 
 def _system(text: str) -> ChatMessage:

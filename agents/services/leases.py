@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -71,9 +72,12 @@ def check_lease(lease: RunLease) -> None:
         raise LeaseLost()
 
 
-def renew_leases() -> set[str]:
-    """Renew all leases of this process in one statement; the runs that it still holds."""
-    mine = RunLease.objects.filter(owner=OWNER)
+def renew_leases(run_ids: Sequence[str]) -> set[str]:
+    """Renew the leases of these runs of this process in one statement; the runs that it still holds.
+
+    Only of runs that really go on: a lease that lost its run on the way must expire.
+    """
+    mine = RunLease.objects.filter(owner=OWNER, run_id__in=run_ids)
     mine.update(expires_at=timezone.now() + timedelta(seconds=settings.LEASE_SECONDS))
     return set(mine.values_list("run_id", flat=True))
 

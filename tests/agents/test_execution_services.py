@@ -278,6 +278,34 @@ async def test_a_cancelled_run_keeps_what_was_said_and_frees_the_conversation(
     await ask(agent, "go on")
 
 
+async def test_a_request_that_is_dropped_while_its_run_opens_leaves_a_run_that_goes_on(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    model.add(text("still here"))
+    caller = await db(make_caller)
+    asking = asyncio.create_task(execution.start_run(caller=caller, request=request(agent)))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    while (run := await db(Run.objects.first)) is None:
+        pass
+    assert isinstance((await finish(run.id))[-1], RunEnded)
+    assert await db(lambda: Message.objects.filter(role="assistant").count()) == 1
+
+
+async def test_only_runs_that_go_on_keep_their_lease(agent: Agent, model: ScriptedModel) -> None:
+    caller = await db(make_caller)
+    opened = await threads.run(execution._open_run, caller, request(agent))
+    assert not isinstance(opened, StartedRun)
+    before = await db(RunLease.objects.get)
+    assert await threads.run(leases.renew_leases, []) == set()
+    assert (await db(RunLease.objects.get)).expires_at == before.expires_at
+    run_id = opened.open_run.run.id
+    assert await threads.run(leases.renew_leases, [run_id]) == {run_id}
+    assert (await db(RunLease.objects.get)).expires_at > before.expires_at
+
+
 async def test_cancelling_a_finished_run_changes_nothing_and_an_idle_agent_has_nothing_to_cancel(
     agent: Agent, model: ScriptedModel
 ) -> None:

@@ -291,7 +291,9 @@ def test_a_killed_server_that_another_app_started_is_started_again(made_dir: Pat
         first.leave()
         before = server_pid(made_dir)
         kill_server(made_dir)
-        wait_until(lambda: server_pid(made_dir) not in {before, None} and answers(share.url))
+        wait_until(lambda: server_pid(made_dir) not in {before, None})
+        wait_until(lambda: answers(share.url))
+        assert server_pid(made_dir) != before
 
 
 def test_app_and_server_killed_together_come_back_with_the_data(
