@@ -29,6 +29,8 @@ async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool =
             "password": database["PASSWORD"] or None,
             "host": database["HOST"] or None,
             "port": database["PORT"] or None,
+            # sslmode and the like from DATABASE_URL.
+            **database["OPTIONS"],
         },
         min_size=1,
         max_size=4,
