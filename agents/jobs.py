@@ -9,7 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from agents.models import RunEvent
-from agents.services.leases import reap_abandoned_runs
+from agents.services import execution
+from agents.services.leases import EXECUTE_RUN, RUN_QUEUE
 from letta_ade.core import threads
 from letta_ade.core.jobs import app
 
@@ -21,12 +22,10 @@ _EVENTS_AT_ONCE = 20_000
 # Jobs are asynchronous and hop to our own threads: procrastinate's would keep connections that nobody looks after.
 
 
-@app.periodic(cron="* * * * *")
-@app.task(queueing_lock="reap_runs")
-async def reap_runs(timestamp: int) -> None:
-    """End the runs whose process has died."""
-    for run_id in await threads.run(reap_abandoned_runs):
-        logger.warning("run %s was abandoned by its process and is now failed", run_id)
+@app.task(name=EXECUTE_RUN, queue=RUN_QUEUE)
+async def execute_run(run_id: str) -> None:
+    """Work on a run of the background until it ends. It is safe to run twice: the second finds nothing to do."""
+    await execution.carry_out(run_id)
 
 
 @app.periodic(cron="7 * * * *")

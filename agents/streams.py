@@ -46,11 +46,14 @@ class RunStream:
         self.last_seq += 1
         self._ring.append((self.last_seq, event))
         self.has_ended = isinstance(event, RunEnded)
+        self.wake()
+        return self.last_seq
+
+    def wake(self) -> None:
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
                 future.set_result(None)
-        return self.last_seq
 
     def holds(self, seq: int) -> bool:
         """Whether the ring still has the event."""
@@ -86,10 +89,17 @@ def _hub() -> _Hub:
     return _hubs.setdefault(asyncio.get_running_loop(), _Hub())
 
 
-def open_stream(run_id: str) -> RunStream:
+def open_stream(run_id: str, *, after_seq: int = 0) -> RunStream:
     """The stream of a run that begins in this process."""
     stream = _hub().streams[run_id] = RunStream(run_id)
+    stream.last_seq = after_seq
     return stream
+
+
+def abandon(stream: RunStream) -> None:
+    """The run goes on in another process."""
+    _hub().streams.pop(stream.run_id, None)
+    stream.wake()
 
 
 def publish(stream: RunStream, event: Event) -> None:

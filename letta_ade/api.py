@@ -96,7 +96,7 @@ def error_response(request: HttpRequest, error: AdeError) -> HttpResponse:
         case Unauthenticated():
             body = {"detail": error.message}
         case _:
-            body = {"detail": f"{error.code}: {error.message}", **error.data}
+            body = {"detail": error.wire_detail(), **error.data}
     response = respond(body, status=error.status)
     if should_not_retry(request, error.status, is_retryable=error.is_retryable):
         response["x-should-retry"] = "false"

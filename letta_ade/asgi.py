@@ -17,10 +17,11 @@ django.setup(set_prefix=False)
 from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
-from agents.services import execution, leases  # noqa: E402
+from agents.services import leases  # noqa: E402
 from agents.web.routing import websocket_urlpatterns  # noqa: E402
 from letta_ade.accounts.models import Workspace  # noqa: E402
-from letta_ade.core import jobs, threads  # noqa: E402
+from letta_ade.background import Background  # noqa: E402
+from letta_ade.core import threads  # noqa: E402
 from letta_ade.core.asgi import ApiHandler, PageHandler, Receive, Scope, Send  # noqa: E402
 from letta_ade.llm import catalog  # noqa: E402
 from letta_ade.llm.providers.clients import close_clients  # noqa: E402
@@ -39,7 +40,7 @@ class Application:
         self._pages = PageHandler()
         # Consumers find out who calls by themselves, on our threads.
         self._websockets: Any = URLRouter(websocket_urlpatterns)
-        self._worker: asyncio.Task[None] | None = None
+        self._background = Background()
         self._has_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,18 +69,14 @@ class Application:
         await threads.run(leases.reap_abandoned_runs)
         await threads.run(_ensure_builtin_tools)
         catalog.warm_up()
-        if settings.RUN_JOB_WORKER:
-            self._worker = asyncio.create_task(_work())
+        self._background.start(name="up", works_on_jobs=settings.RUN_JOB_WORKER)
 
     async def end_runs(self) -> None:
         """End every run with a reason, so that its readers hear it; the server may then close what is still open."""
-        await execution.close()
+        await self._background.end_runs()
 
     async def _stop(self) -> None:
-        await self.end_runs()
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+        await self._background.stop()
         await close_clients()
         await asyncio.to_thread(threads.shut_down)
 
@@ -104,14 +101,6 @@ def _ensure_builtin_tools() -> None:
     """Every workspace has a row for each built-in tool of this version before anybody looks."""
     for workspace_id in Workspace.objects.values_list("id", flat=True):
         ensure_builtin_tools(workspace_id)
-
-
-async def _work() -> None:
-    """The job worker of this process; without it the server still answers, so its failure is told and not fatal."""
-    try:
-        await jobs.run_worker(name="up")
-    except Exception:
-        logger.exception("the job worker has stopped")
 
 
 application: Any = Application()

@@ -234,10 +234,14 @@ LLM_RETRY_PAUSE_SECONDS = 0.5
 #: Pause between the words of demo/assistant.
 DEMO_WORD_PAUSE_SECONDS = env_int("ADE_DEMO_WORD_PAUSE_MS", 25, most=1000) / 1000
 
+#: Each app's jobs are in its module `jobs`.
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 #: Work on jobs inside the serving process. Tests and further web processes do not.
 RUN_JOB_WORKER = env_flag("ADE_JOB_WORKER", True)
 
 # Runs
+#: Background runs that one process works on at once.
+BACKGROUND_RUNS = env_int("ADE_BACKGROUND_RUNS", 50, least=1, most=10_000)
 DEFAULT_MAX_STEPS = 50
 KEEPALIVE_SECONDS = env_int("LETTA_KEEPALIVE_INTERVAL", 20, least=1, most=600)
 #: A run's lease: renewed three times in its life, so that a stalled loop loses it and a dead process is noticed.

@@ -20,8 +20,8 @@ from agents.api.streaming import Folded, Format, fold
 from agents.api.wire import wire_list
 from agents.models import Message
 from agents.services import execution
-from agents.services.execution import StartedRun
 from agents.services.messages import list_messages as find_messages
+from agents.services.opening import StartedRun
 from agents.services.runs import find_same_request, get_run_for
 from agents.streams import follow
 from letta_ade.accounts.requests import ApiRequest

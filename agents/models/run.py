@@ -33,6 +33,10 @@ class Run(Owned):
     request_config = models.JSONField(default=dict)
     #: otids of the input messages; a repeat of the request finds the run by them.
     otids = ArrayField(models.CharField(max_length=255), default=list)
+    #: What was asked (`RunRequest.to_data`, and `inputs`), while a run of the background has not ended: whoever takes it up needs it.
+    request = models.JSONField(null=True)
+    #: How many processes have died over it.
+    attempts = models.PositiveSmallIntegerField(default=0)
     completed_at = models.DateTimeField(null=True)
     ttft_ns = models.BigIntegerField(null=True)
     total_duration_ns = models.BigIntegerField(null=True)
@@ -66,10 +70,12 @@ class RunLease(models.Model):
         "agents.Conversation", on_delete=models.CASCADE, related_name="lease", primary_key=True
     )
     run = models.OneToOneField("agents.Run", on_delete=models.CASCADE, related_name="lease")
-    #: The process that runs it (`execution.OWNER`).
+    #: The process that runs it (`leases.OWNER`), or `leases.QUEUE` while it waits for a worker.
     owner = models.CharField(max_length=64)
     epoch = models.PositiveIntegerField(default=1)
     expires_at = models.DateTimeField()
+    #: Somebody wants the run to stop, and it goes on in another process.
+    is_stop_requested = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["expires_at"]

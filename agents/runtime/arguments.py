@@ -29,6 +29,16 @@ def parse_arguments(text: str, *, known: frozenset[str]) -> dict[str, Any]:
     return {key: item for key, item in value.items() if key in known or key not in _LOOP_KEYS}
 
 
+def wants_heartbeat(text: str) -> bool:
+    """Whether the arguments of a call ask to go on after it (`request_heartbeat`); false when they cannot be read."""
+    try:
+        value = _first_json(text.strip() or "{}")
+    except BadArguments:
+        return False
+    wanted = value.get("request_heartbeat") if isinstance(value, dict) else None
+    return wanted is True or (isinstance(wanted, str) and wanted.strip().lower() == "true")
+
+
 def _first_json(text: str) -> Any:
     try:
         value, end = json.JSONDecoder(strict=False).raw_decode(text)

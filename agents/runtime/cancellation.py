@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-StopCause = Literal["cancelled", "shutdown", "lease_lost"]
+#: handover: this process ends and another one will go on with the run.
+StopCause = Literal["cancelled", "shutdown", "handover", "lease_lost"]
 
 
 class RunStopped(Exception):

@@ -23,6 +23,15 @@ FAILING = frozenset(
 )
 
 
+class SystemPromptOverflow(Exception):
+    """Instructions and memory alone fill the context window; sizes are tokens, `tokens` is an estimate."""
+
+    def __init__(self, *, tokens: int, window: int) -> None:
+        super().__init__(f"{tokens} of {window} tokens")
+        self.tokens = tokens
+        self.window = window
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     stop_reason: str
@@ -50,8 +59,8 @@ def stopped_ending(run_id: str, stopped: RunStopped) -> Ending:
             return Ending(stop_reason="cancelled")
         case "shutdown":
             message = "The server stopped while the run went on."
-        case "lease_lost":
-            message = "Another process has taken over this conversation."
+        case "lease_lost" | "handover":
+            raise AssertionError("a run that goes on elsewhere does not end here")
     error = error_payload(run_id, "stream_task_cancelled", message, None, http_status=503)
     return Ending(stop_reason="error", error=error)
 
@@ -62,6 +71,16 @@ def model_error_ending(run_id: str, failure: ModelError) -> Ending:
         run_id, failure.error_type, failure.message, failure.detail, http_status=failure.status
     )
     return Ending(stop_reason=stop_reason_of(failure), error={**payload, "request_id": failure.request_id})
+
+
+def overflow_ending(run_id: str, failure: SystemPromptOverflow) -> Ending:
+    """How a run ends whose system message leaves no room for a conversation."""
+    reason = "context_window_overflow_in_system_prompt"
+    message = (
+        f"The instructions and memory blocks take about {failure.tokens:,} tokens and the agent's context window has "
+        f"{failure.window:,}. Shorten them, detach a block, or give the agent a larger window."
+    )
+    return Ending(stop_reason=reason, error=error_payload(run_id, reason, message, None, http_status=400))
 
 
 def internal_error_ending(run_id: str, failure: Exception) -> Ending:

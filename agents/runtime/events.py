@@ -35,10 +35,13 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasoningDelta:
+    """`is_native`: the model's own reasoning, and not the words that an agent of the heartbeat loop says to itself."""
+
     step_id: str
     message_id: str
     otid: str
     text: str
+    is_native: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,10 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallStarted:
-    """The model begins to write a call. `is_request`: it will wait for approval, and `message_id` is the request's."""
+    """The model begins to write a call.
+
+    `is_request`: it will wait for somebody outside; `message_id` is the request's then, and so is `otid` (spec/streaming.md §5).
+    """
 
     step_id: str
     message_id: str
@@ -138,6 +144,17 @@ class BlockChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed:
+    """The process that worked on the run has died and another one goes on after `steps` stored steps.
+
+    What was told of a step that was not stored is void.
+    """
+
+    run_id: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     """The last event, always. `error` is the payload of spec/streaming.md §6 when the run failed by an error."""
 
@@ -160,6 +177,7 @@ Event = (
     | ToolStarted
     | StepStored
     | BlockChanged
+    | RunResumed
     | RunEnded
 )
 
@@ -177,6 +195,7 @@ _CLASSES: dict[str, type[Any]] = {
         ToolStarted,
         StepStored,
         BlockChanged,
+        RunResumed,
         RunEnded,
     )
 }

@@ -11,92 +11,106 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from agents.runtime.cancellation import CancelToken, RunStopped
 from agents.runtime.endings import (
     Ending,
+    SystemPromptOverflow,
     internal_error_ending,
     model_error_ending,
+    overflow_ending,
     status_of,
     stopped_ending,
 )
 from agents.runtime.events import (
-    CallRetried,
     Event,
     RunEnded,
+    RunResumed,
     RunStarted,
     StepStarted,
     StepStored,
     ToolStarted,
 )
-from agents.runtime.ports import CallOutcome, Journal, PlannedCall, StepEnd, StepStart, ToolRunner
+from agents.runtime.model_call import ModelCall, Retry, is_empty
+from agents.runtime.ports import (
+    AnswersEnd,
+    CallOutcome,
+    Journal,
+    PlannedCall,
+    RunEnd,
+    StepEnd,
+    StepStart,
+    StoredStep,
+    ToolRunner,
+)
+from agents.runtime.progress import Progress, usage_data
 from agents.runtime.prompt import build_request
-from agents.runtime.reply_stream import ReplyStream
-from agents.runtime.snapshot import Snapshot
-from agents.runtime.step import plan_step, refused_outcome
-from agents.runtime.tool_rules import PastCall
+from agents.runtime.reply_stream import ReplyRules
+from agents.runtime.snapshot import PendingTurn, Snapshot
+from agents.runtime.step import StepPlan, plan_answers, plan_step, refused_outcome
 from letta_ade.core.ids import new_id
 from letta_ade.llm.client import ChatModel
-from letta_ade.llm.errors import InvalidReply, ModelError
-from letta_ade.llm.messages import ChatMessage, Reply, TextPart, ToolReturn, Usage
+from letta_ade.llm.errors import ContextOverflow, InvalidReply, ModelError
+from letta_ade.llm.messages import ChatMessage, Reply, TextPart, Usage
 
 logger = logging.getLogger(__name__)
+
+#: A request that the provider finds too long is blamed on the system message when it takes this share of the window.
+_SYSTEM_SHARE = 0.9
 
 CANCELLED_RETURN = "The run was cancelled before this call returned. Whether it took effect is not known."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How often a call that failed for a passing reason is sent again, and the first pause; it doubles."""
-
-    attempts: int = 2
-    pause_seconds: float = 0.5
-
-
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """What changes while a run goes on."""
-
-    messages: list[ChatMessage]
-    history: list[PastCall] = field(default_factory=list)
-    usage: dict[str, Any] = field(
-        default_factory=lambda: {
-            "prompt_tokens": 0,
-            "completion_tokens": 0,
-            "total_tokens": 0,
-            "step_count": 0,
-        }
-    )
-    used_call_ids: set[str] = field(default_factory=set)
-    #: The step that is going on, for whoever has to clean up.
-    open_step: _OpenStep | None = None
-    stop_reason: str | None = None
-
-    def count(self, usage: Usage, context_tokens: int) -> None:
-        totals = self.usage
-        totals["prompt_tokens"] += usage.prompt_tokens
-        totals["completion_tokens"] += usage.completion_tokens
-        totals["total_tokens"] += usage.total_tokens
-        totals["step_count"] += 1
-        totals["context_tokens"] = context_tokens
-        for name in ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens"):
-            if (value := getattr(usage, name)) is not None:
-                totals[name] = (totals.get(name) or 0) + value
-
-
 @dataclass(slots=True, kw_only=True)
 class _OpenStep:
+    """A step that is not stored yet."""
+
     start: StepStart
+    call: ModelCall
     started_ns: int
-    stream: ReplyStream
-    ttft_ns: int | None = None
-    llm_ns: int = 0
     calls: tuple[PlannedCall, ...] = ()
     outcomes: tuple[CallOutcome, ...] = ()
+    tool_ns: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _OpenAnswers:
+    """The answers to a request that are not stored yet."""
+
+    pending: PendingTurn
+    calls: tuple[PlannedCall, ...]
+    outcomes: tuple[CallOutcome, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """A run that goes on: its ports, and where it stands."""
+
+    snapshot: Snapshot
+    model: ChatModel
+    journal: Journal
+    tools: ToolRunner
+    token: CancelToken
+    estimate: Callable[[ChatMessage], int]
+    retry: Retry
+    progress: Progress
+    began_ns: int
+    #: What whoever stops the run has to clean up.
+    open: _OpenStep | _OpenAnswers | None = None
+    stop_reason: str | None = None
+    end: RunEnd | None = None
+
+    def ending(self, ending: Ending) -> RunEnd:
+        """The end of the run, which is written once: with its last step, or alone."""
+        self.end = RunEnd(
+            status=status_of(ending.stop_reason),
+            stop_reason=ending.stop_reason,
+            error=ending.error,
+            duration_ms=(time.monotonic_ns() - self.began_ns) // 1_000_000,
+        )
+        return self.end
 
 
 async def run_loop(
@@ -107,203 +121,218 @@ async def run_loop(
     tools: ToolRunner,
     token: CancelToken,
     estimate: Callable[[ChatMessage], int],
-    retry: Retry = Retry(),
+    retry: Retry,
 ) -> AsyncGenerator[Event, None]:
-    """Every event of the run, RunStarted first and RunEnded last, whatever happens.
+    """Every event of the run: RunStarted (RunResumed when it goes on after a crash) first and RunEnded last, whatever happens.
 
-    `estimate` counts the tokens of a message where the provider has not counted it. A stop (`token`) is obeyed while the run waits
-    for the model or a tool; text that was passed on is stored then, so that history and screen agree.
+    Only when another process has taken the run over, it breaks off without an end: that process tells it. `estimate` counts the
+    tokens of a message where the provider has not counted it. A stop (`token`) is obeyed while the run waits for the model or a
+    tool; text that was passed on is stored then, so that history and screen agree.
     """
-    began_ns = time.monotonic_ns()
-    yield RunStarted(
-        run_id=snapshot.run_id,
-        agent_id=snapshot.agent_id,
-        conversation_id=snapshot.conversation_id,
-        model=model.handle,
-        started_at=datetime.now(UTC).isoformat(),
-        caller_name=snapshot.caller_name,
-        inputs=list(snapshot.input_data),
-    )
-    progress = _Progress(messages=[*snapshot.context, *snapshot.inputs])
-    progress.used_call_ids = {call.id for message in progress.messages for call in message.tool_calls}
-    ports = _Ports(
+    run = _Run(
+        snapshot=snapshot,
         model=model,
         journal=journal,
         tools=tools,
         token=token,
         estimate=estimate,
         retry=retry,
-        snapshot=snapshot,
+        progress=Progress(snapshot),
+        began_ns=time.monotonic_ns(),
     )
+    yield _first_event(run)
     try:
-        for number in range(1, snapshot.max_steps + 1):
-            token.check()
-            async for event in _step(ports, progress, number):
-                yield event
-            if progress.stop_reason is not None:
-                break
-        ending = Ending(stop_reason=progress.stop_reason or "max_steps")
-    except RunStopped as stopped:
-        ending = stopped_ending(snapshot.run_id, stopped)
-        async for event in _store_partial(ports, progress, stopped):
+        async for event in _steps(run):
             yield event
+    except RunStopped as stopped:
+        if stopped.cause in ("lease_lost", "handover"):
+            return
+        async for event in _store_stopped(run, stopped):
+            yield event
+    except SystemPromptOverflow as failure:
+        await _store_failure(run, overflow_ending(snapshot.run_id, failure))
     except ModelError as failure:
-        ending = model_error_ending(snapshot.run_id, failure)
-        await _store_failure(ports, progress, ending)
+        await _store_failure(run, model_error_ending(snapshot.run_id, failure))
     except Exception as failure:
         # The one place where anything may arrive: a run must end in a state that can be read.
         logger.exception("run %s failed", snapshot.run_id)
-        ending = internal_error_ending(snapshot.run_id, failure)
-        await _store_failure(ports, progress, ending)
+        await _store_failure(run, internal_error_ending(snapshot.run_id, failure))
+    if run.end is None:
+        await journal.end_run(run.ending(Ending(stop_reason=run.stop_reason or "max_steps")))
+    assert run.end is not None, "written above at the latest"
     yield RunEnded(
-        status=status_of(ending.stop_reason),
-        stop_reason=ending.stop_reason,
-        usage=progress.usage,
-        error=ending.error,
-        duration_ms=(time.monotonic_ns() - began_ns) // 1_000_000,
+        status=run.end.status,
+        stop_reason=run.end.stop_reason,
+        usage=run.progress.usage,
+        error=run.end.error,
+        duration_ms=run.end.duration_ms,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ports:
-    snapshot: Snapshot
-    model: ChatModel
-    journal: Journal
-    tools: ToolRunner
-    token: CancelToken
-    estimate: Callable[[ChatMessage], int]
-    retry: Retry
+def _first_event(run: _Run) -> Event:
+    snapshot = run.snapshot
+    if snapshot.resumed is not None:
+        return RunResumed(run_id=snapshot.run_id, steps=snapshot.resumed.steps)
+    return RunStarted(
+        run_id=snapshot.run_id,
+        agent_id=snapshot.agent_id,
+        conversation_id=snapshot.conversation_id,
+        model=run.model.handle,
+        started_at=datetime.now(UTC).isoformat(),
+        caller_name=snapshot.caller_name,
+        inputs=list(snapshot.input_data),
+    )
 
 
-async def _step(ports: _Ports, progress: _Progress, number: int) -> AsyncGenerator[Event, None]:
-    """One model call and what follows from it; sets `progress.stop_reason` when it was the last one."""
-    snapshot = ports.snapshot
+async def _steps(run: _Run) -> AsyncGenerator[Event, None]:
+    snapshot = run.snapshot
+    if snapshot.pending is not None:
+        async for event in _answer(run, snapshot.pending):
+            yield event
+    while run.stop_reason is None and run.progress.steps < snapshot.max_steps:
+        run.token.check()
+        run.progress.last_number += 1
+        async for event in _step(run, run.progress.last_number):
+            yield event
+
+
+async def _step(run: _Run, number: int) -> AsyncGenerator[Event, None]:
+    """One model call and what follows from it; sets `stop_reason` when it was the last one."""
+    snapshot, progress = run.snapshot, run.progress
     allowance = snapshot.rules.allowance(snapshot.tool_names, progress.history)
-    payload = ports.model.payload(build_request(snapshot, progress.messages, allowance))
-    start = StepStart(
-        step_id=new_id("step"),
-        number=number,
-        message_id=_even_message_id(),
-        request_text=json.dumps(payload, ensure_ascii=False),
-    )
-    is_parallel = snapshot.settings.parallel_tool_calls and snapshot.rules.allows_parallel_calls
-    step = _OpenStep(
-        start=start,
-        started_ns=time.monotonic_ns(),
-        stream=_reply_stream(start, progress, is_parallel),
-    )
-    progress.open_step = step
+    payload = run.model.payload(build_request(snapshot, progress.messages, allowance))
+    step = _open_step(run, number, json.dumps(payload, ensure_ascii=False))
+    start = step.start
+    run.open = step
     yield StepStarted(step_id=start.step_id, number=number, message_id=start.message_id)
     # Written beside the call, so that it costs the turn nothing and a killed process still shows what was sent.
-    begun = asyncio.create_task(ports.journal.begin_step(start))
+    begun = asyncio.create_task(run.journal.begin_step(start))
     try:
-        async for event in _call_model(ports, progress, step, payload, is_parallel):
+        _check_system_prompt(run)
+        async for event in step.call.run(payload):
             yield event
+    except ContextOverflow:
+        _check_system_prompt(run, share=_SYSTEM_SHARE)
+        raise
     finally:
         await _settled(begun)
-    reply = step.stream.reply
-    assert reply is not None, "_call_model raises when there is no reply"
+    reply = step.call.reply
     plan = plan_step(snapshot, reply, allowance, progress.history)
-    if _is_empty(reply) and plan.heartbeat is None:
-        raise InvalidReply("The model sent an empty reply.", detail=f"finish reason: {reply.finish_reason}")
+    _check_reply(run, reply, plan)
     step.calls = plan.calls
-    async for event in _run_tools(ports, step):
+    if plan.stop_reason != "requires_approval":
+        step.outcomes = _known_outcomes(plan)
+        began_ns = time.monotonic_ns()
+        async for event in _run_tools(run, step, start.step_id, start.message_id):
+            yield event
+        step.tool_ns = time.monotonic_ns() - began_ns
+    async for event in _store(run, step, plan):
         yield event
-    async for event in _store(ports, progress, step, plan.stop_reason, plan.heartbeat):
-        yield event
-    progress.stop_reason = plan.stop_reason
 
 
-async def _call_model(
-    ports: _Ports, progress: _Progress, step: _OpenStep, payload: dict[str, Any], is_parallel: bool
+def _check_system_prompt(run: _Run, *, share: float = 1.0) -> None:
+    """Raise SystemPromptOverflow when instructions and memory alone take this share of the window: nothing could be dropped."""
+    tokens, window = run.estimate(run.snapshot.context[0]), run.snapshot.context_window
+    if tokens >= window * share:
+        raise SystemPromptOverflow(tokens=tokens, window=window)
+
+
+def _check_reply(run: _Run, reply: Reply, plan: StepPlan) -> None:
+    """Raise InvalidReply for a reply that says nothing. After a tool call a model may have nothing to add."""
+    detail = f"finish reason: {reply.finish_reason}"
+    if plan.stop_reason == "invalid_llm_response":
+        raise InvalidReply("The model refused to answer and said nothing else.", detail=detail)
+    if is_empty(reply) and plan.heartbeat is None and not run.progress.history:
+        raise InvalidReply("The model sent an empty reply.", detail=detail)
+
+
+def _open_step(run: _Run, number: int, request_text: str) -> _OpenStep:
+    start = StepStart(
+        step_id=new_id("step"), number=number, message_id=_even_message_id(), request_text=request_text
+    )
+    snapshot = run.snapshot
+    rules = ReplyRules(
+        used_ids=frozenset(run.progress.used_call_ids),
+        is_parallel=snapshot.allows_parallel_calls,
+        waiting_names=snapshot.waiting_names,
+        text_is_thought=snapshot.loop == "heartbeat" and bool(snapshot.tools),
+    )
+    call = ModelCall(
+        model=run.model,
+        token=run.token,
+        retry=run.retry,
+        step_id=start.step_id,
+        message_id=start.message_id,
+        rules=rules,
+        may_say_nothing=bool(run.progress.history),
+    )
+    return _OpenStep(start=start, call=call, started_ns=time.monotonic_ns())
+
+
+def _known_outcomes(plan: StepPlan) -> tuple[CallOutcome, ...]:
+    refused = tuple(refused_outcome(each) for each in plan.calls if each.refusal is not None)
+    return plan.outcomes + refused
+
+
+async def _run_tools(
+    run: _Run, opened: _OpenStep | _OpenAnswers, step_id: str, message_id: str
 ) -> AsyncGenerator[Event, None]:
-    """Stream the reply into `step.stream`. Passing failures are tried again while nothing was passed on yet."""
-    attempt = 0
-    while True:
-        called_ns = time.monotonic_ns()
-        try:
-            with ports.token.cancellable():
-                async with aclosing(ports.model.stream(payload)) as events:
-                    async for model_event in events:
-                        for event in step.stream.translate(model_event):
-                            if step.ttft_ns is None:
-                                step.ttft_ns = time.monotonic_ns() - called_ns
-                            yield event
-            step.llm_ns = time.monotonic_ns() - called_ns
-            reply = step.stream.reply
-            if reply is None:
-                raise InvalidReply("The model's reply ended before it was complete.")
-            if _is_empty(reply) and attempt == 0 and reply.finish_reason not in {"refusal", "content_filter"}:
-                reason = "the model sent an empty reply"
-            else:
-                return
-        except ModelError as failure:
-            step.llm_ns = time.monotonic_ns() - called_ns
-            if step.stream.has_begun or not failure.is_transient or attempt >= ports.retry.attempts:
-                raise
-            reason = failure.message
-            with ports.token.cancellable():
-                await asyncio.sleep(ports.retry.pause_seconds * 2**attempt)
-        attempt += 1
-        step.stream = _reply_stream(step.start, progress, is_parallel)
-        yield CallRetried(
-            step_id=step.start.step_id, message_id=step.start.message_id, attempt=attempt, reason=reason
-        )
-
-
-async def _run_tools(ports: _Ports, step: _OpenStep) -> AsyncGenerator[Event, None]:
-    """Refuse what is refused, execute what must run outside the step's transaction."""
-    step.outcomes = tuple(refused_outcome(each) for each in step.calls if each.refusal is not None)
-    due = [each for each in step.calls if each.refusal is None]
+    """Execute what must run outside the step's transaction."""
+    known = {outcome.tool_call_id for outcome in opened.outcomes}
+    due = [each for each in opened.calls if each.call.id not in known]
     for planned in due:
         yield ToolStarted(
-            step_id=step.start.step_id,
+            step_id=step_id,
             tool_call_id=planned.call.id,
             name=planned.call.name,
             arguments=json.dumps(planned.arguments, ensure_ascii=False),
         )
     if due:
-        with ports.token.cancellable():
-            step.outcomes += await ports.tools.execute(step.start, due)
+        with run.token.cancellable():
+            opened.outcomes += await run.tools.execute(step_id, message_id, due)
 
 
-async def _store(
-    ports: _Ports, progress: _Progress, step: _OpenStep, stop_reason: str | None, heartbeat: str | None
-) -> AsyncGenerator[Event, None]:
-    reply = step.stream.reply
-    assert reply is not None, "only a step with a reply is stored whole"
-    context_tokens = reply.usage.total_tokens or sum(map(ports.estimate, progress.messages))
-    end = StepEnd(
-        step_id=step.start.step_id,
-        number=step.start.number,
-        message_id=step.start.message_id,
-        status="success",
-        stop_reason=stop_reason,
+async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[Event, None]:
+    progress, reply = run.progress, step.call.reply
+    context_tokens = reply.usage.total_tokens or sum(map(run.estimate, progress.messages))
+    run_end = None
+    if plan.stop_reason is not None:
+        run_end = run.ending(Ending(stop_reason=plan.stop_reason))
+    elif progress.steps + 1 >= run.snapshot.max_steps:
+        run_end = run.ending(Ending(stop_reason="max_steps"))
+    end = replace(
+        _step_end(step),
+        stop_reason=plan.stop_reason,
         parts=reply.parts,
         calls=step.calls,
         outcomes=step.outcomes,
-        heartbeat=heartbeat,
-        reply=reply,
+        heartbeat=plan.heartbeat,
         context_tokens=context_tokens,
-        llm_request_ns=step.llm_ns,
-        ttft_ns=step.ttft_ns,
-        step_ns=time.monotonic_ns() - step.started_ns,
+        run_end=run_end,
     )
-    stored = await ports.journal.end_step(end)
-    progress.open_step = None
+    stored = await run.journal.end_step(end)
+    run.open, run.stop_reason = None, run_end.stop_reason if run_end else None
+    progress.steps += 1
     outcomes = {outcome.tool_call_id: outcome for outcome in stored.outcomes}
-    # Tool returns are in the context of the next call, but no provider has counted them yet.
-    returns = _returns_message(step.calls, outcomes)
-    if returns is not None:
-        context_tokens += ports.estimate(returns)
+    progress.remember_reply(reply.parts, step.calls)
+    if not end.is_request and (returns := progress.remember_returns(step.calls, outcomes)) is not None:
+        # Tool returns are in the context of the next call, but no provider has counted them yet.
+        context_tokens += run.estimate(returns)
+    progress.remember_note(plan.heartbeat)
     progress.count(reply.usage, context_tokens)
-    _remember(progress, step, reply, outcomes, returns, heartbeat)
+    async for event in _stored_events(step, stored, reply.usage, context_tokens):
+        yield event
+
+
+async def _stored_events(
+    step: _OpenStep, stored: StoredStep, usage: Usage, context_tokens: int
+) -> AsyncGenerator[Event, None]:
     yield StepStored(
         step_id=step.start.step_id,
         number=step.start.number,
         messages=stored.messages,
         input_ids=stored.input_ids,
-        usage=_usage_data(reply.usage),
+        usage=usage_data(usage),
         context_tokens=context_tokens,
         step_ms=(time.monotonic_ns() - step.started_ns) // 1_000_000,
     )
@@ -311,112 +340,132 @@ async def _store(
         yield change
 
 
-def _remember(
-    progress: _Progress,
-    step: _OpenStep,
-    reply: Reply,
-    outcomes: dict[str, CallOutcome],
-    returns: ChatMessage | None,
-    heartbeat: str | None,
-) -> None:
-    """Put the step into the context of the next call and into the history of the rules, once each."""
-    if reply.parts or step.calls:
-        calls = tuple(each.call for each in step.calls)
-        progress.messages.append(ChatMessage(role="assistant", parts=reply.parts, tool_calls=calls))
-        progress.used_call_ids.update(call.id for call in calls)
-    if returns is not None:
-        progress.messages.append(returns)
-    if heartbeat is not None:
-        progress.messages.append(ChatMessage(role="user", parts=(TextPart(text=heartbeat),)))
-    progress.history += [
-        PastCall(name=each.call.name, result=outcomes[each.call.id].text)
-        for each in step.calls
-        if each.refusal is None
-    ]
+async def _answer(run: _Run, pending: PendingTurn) -> AsyncGenerator[Event, None]:
+    """Run the calls of an earlier step that waited and may run now, and store what all of them returned in that step."""
+    plan = plan_answers(run.snapshot, pending, run.progress.history)
+    answers = _OpenAnswers(pending=pending, calls=plan.calls, outcomes=_known_outcomes(plan))
+    run.open = answers
+    began_ns = time.monotonic_ns()
+    async for event in _run_tools(run, answers, pending.step_id, pending.message_id):
+        yield event
+    stop_reason = plan.stop_reason
+    if run.snapshot.inputs and stop_reason != "invalid_tool_call":
+        # Somebody has said something beside the answers: that is to be heard first.
+        stop_reason = None
+    run_end = run.ending(Ending(stop_reason=stop_reason)) if stop_reason is not None else None
+    async for event in _store_answers(run, answers, plan.heartbeat, run_end, began_ns):
+        yield event
+    run.stop_reason = stop_reason
 
 
-def _returns_message(calls: tuple[PlannedCall, ...], outcomes: dict[str, CallOutcome]) -> ChatMessage | None:
-    if not calls:
-        return None
-    returns = tuple(
-        ToolReturn(
-            tool_call_id=each.call.id,
-            text=outcomes[each.call.id].text,
-            is_error=outcomes[each.call.id].is_error,
-        )
-        for each in calls
-    )
-    return ChatMessage(role="tool", tool_returns=returns)
-
-
-async def _store_partial(
-    ports: _Ports, progress: _Progress, stopped: RunStopped
+async def _store_answers(
+    run: _Run, answers: _OpenAnswers, heartbeat: str | None, run_end: RunEnd | None, began_ns: int
 ) -> AsyncGenerator[Event, None]:
-    """Store what a stopped step had passed on: its text, and its calls if they had begun to run."""
-    step = progress.open_step
-    if step is None or stopped.cause == "lease_lost":
-        return
-    reply = step.stream.reply
-    parts = reply.parts if reply is not None else step.stream.partial_parts()
-    has_text = any(isinstance(part, TextPart) and part.text for part in parts)
-    known = {outcome.tool_call_id for outcome in step.outcomes}
-    interrupted = tuple(
-        CallOutcome(tool_call_id=each.call.id, name=each.call.name, text=CANCELLED_RETURN, is_error=True)
-        for each in step.calls
-        if each.call.id not in known
+    pending = answers.pending
+    stored = await run.journal.store_answers(
+        AnswersEnd(
+            step_id=pending.step_id,
+            message_id=pending.message_id,
+            calls=answers.calls,
+            outcomes=answers.outcomes,
+            heartbeat=heartbeat,
+            run_end=run_end,
+        )
     )
-    end = StepEnd(
-        step_id=step.start.step_id,
-        number=step.start.number,
-        message_id=step.start.message_id,
-        status="cancelled",
-        stop_reason="cancelled",
-        parts=parts if has_text or step.calls else (),
-        calls=step.calls,
-        outcomes=step.outcomes + interrupted,
-        reply=reply,
-        llm_request_ns=step.llm_ns,
-        ttft_ns=step.ttft_ns,
-        step_ns=time.monotonic_ns() - step.started_ns,
-    )
-    stored = await ports.journal.end_step(end)
-    progress.open_step = None
-    usage = reply.usage if reply is not None else Usage()
-    if reply is not None:
-        progress.count(usage, usage.total_tokens)
+    run.open = None
+    outcomes = {outcome.tool_call_id: outcome for outcome in stored.outcomes}
+    run.progress.remember_returns(answers.calls, outcomes)
+    run.progress.remember_note(heartbeat)
+    run.progress.remember_inputs()
     yield StepStored(
-        step_id=step.start.step_id,
-        number=step.start.number,
+        step_id=pending.step_id,
+        number=0,
         messages=stored.messages,
         input_ids=stored.input_ids,
-        usage=_usage_data(usage),
-        context_tokens=usage.total_tokens,
-        step_ms=(time.monotonic_ns() - step.started_ns) // 1_000_000,
+        usage=usage_data(Usage()),
+        context_tokens=sum(map(run.estimate, run.progress.messages)),
+        step_ms=(time.monotonic_ns() - began_ns) // 1_000_000,
     )
+    for change in stored.changes:
+        yield change
 
 
-async def _store_failure(ports: _Ports, progress: _Progress, ending: Ending) -> None:
-    """Store that the open step failed, and with what. A failure to do even this leaves the run to the reaper."""
-    step = progress.open_step
-    if step is None:
+async def _store_stopped(run: _Run, stopped: RunStopped) -> AsyncGenerator[Event, None]:
+    """Store what a stopped step had passed on: its text, and its calls if they had begun to run."""
+    ending = run.ending(stopped_ending(run.snapshot.run_id, stopped))
+    opened = run.open
+    if opened is None:
+        await run.journal.end_run(ending)
         return
-    end = StepEnd(
-        step_id=step.start.step_id,
-        number=step.start.number,
-        message_id=step.start.message_id,
-        status="failed",
-        stop_reason=ending.stop_reason,
-        reply=step.stream.reply,
-        llm_request_ns=step.llm_ns,
-        ttft_ns=step.ttft_ns,
-        step_ns=time.monotonic_ns() - step.started_ns,
-        error=ending.error,
+    known = {outcome.tool_call_id for outcome in opened.outcomes}
+    opened.outcomes += tuple(_interrupted(each) for each in opened.calls if each.call.id not in known)
+    if isinstance(opened, _OpenAnswers):
+        async for event in _store_answers(run, opened, None, ending, time.monotonic_ns()):
+            yield event
+        return
+    reply = opened.call.stream.reply
+    parts = reply.parts if reply is not None else opened.call.stream.partial_parts()
+    has_text = any(isinstance(part, TextPart) and part.text for part in parts)
+    end = replace(
+        _step_end(opened),
+        status="cancelled",
+        stop_reason="cancelled",
+        parts=parts if has_text or opened.calls else (),
+        calls=opened.calls,
+        outcomes=opened.outcomes,
+        run_end=ending,
     )
+    stored = await run.journal.end_step(end)
+    run.open = None
+    usage = reply.usage if reply is not None else Usage()
+    if reply is not None:
+        run.progress.count(usage, usage.total_tokens)
+    async for event in _stored_events(opened, stored, usage, usage.total_tokens):
+        yield event
+
+
+def _interrupted(planned: PlannedCall) -> CallOutcome:
+    return CallOutcome(
+        tool_call_id=planned.call.id, name=planned.call.name, text=CANCELLED_RETURN, is_error=True
+    )
+
+
+async def _store_failure(run: _Run, ending: Ending) -> None:
+    """Store that the open step failed, and with what."""
+    end = run.ending(ending)
+    step = run.open
+    if not isinstance(step, _OpenStep):
+        await run.journal.end_run(end)
+        return
     try:
-        await ports.journal.end_step(end)
+        await run.journal.end_step(
+            replace(
+                _step_end(step),
+                status="failed",
+                stop_reason=ending.stop_reason,
+                error=ending.error,
+                run_end=end,
+            )
+        )
     except Exception:
         # The database may be what failed; the run's end is still told to those who listen.
         logger.exception("step %s could not be stored", step.start.step_id)
+        await run.journal.end_run(end)
+
+
+def _step_end(step: _OpenStep) -> StepEnd:
+    """The step with what every end of it tells."""
+    return StepEnd(
+        step_id=step.start.step_id,
+        number=step.start.number,
+        message_id=step.start.message_id,
+        status="success",
+        reply=step.call.stream.reply,
+        llm_request_ns=step.call.llm_ns,
+        ttft_ns=step.call.ttft_ns,
+        tool_ns=step.tool_ns,
+        step_ns=time.monotonic_ns() - step.started_ns,
+    )
 
 
 async def _settled(task: asyncio.Task[None]) -> None:
@@ -427,31 +476,6 @@ async def _settled(task: asyncio.Task[None]) -> None:
         logger.exception("the beginning of a step could not be stored")
 
 
-def _reply_stream(start: StepStart, progress: _Progress, is_parallel: bool) -> ReplyStream:
-    return ReplyStream(
-        step_id=start.step_id,
-        message_id=start.message_id,
-        used_ids=frozenset(progress.used_call_ids),
-        is_parallel=is_parallel,
-    )
-
-
 def _even_message_id() -> str:
     """A message id whose last 7 bits are 0, so that the otid of the first wire message is its own UUID."""
     return f"message-{uuid.UUID(int=uuid.uuid4().int & ~0x7F)}"
-
-
-def _is_empty(reply: Reply) -> bool:
-    has_content = any(not isinstance(part, TextPart) or part.text for part in reply.parts)
-    return not reply.tool_calls and not has_content
-
-
-def _usage_data(usage: Usage) -> dict[str, int | None]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "cached_input_tokens": usage.cached_input_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-    }

@@ -17,6 +17,10 @@ class PlannedCall:
     call: ToolCall
     arguments: dict[str, Any] = field(default_factory=dict)
     refusal: str | None = None
+    #: Waits for somebody outside; it is stored and neither executed nor refused.
+    is_waiting: bool = False
+    #: A tool rule sets arguments that the tool does not take: the run cannot go on.
+    has_bad_rule: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class CallOutcome:
     name: str
     text: str
     is_error: bool = False
+    #: False: the call was refused, and the text says why.
+    was_run: bool = True
     stdout: tuple[str, ...] = ()
     stderr: tuple[str, ...] = ()
     duration_ms: int = 0
@@ -45,6 +51,16 @@ class StepStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """How the run ended. `error` is the payload of spec/streaming.md §6."""
+
+    status: str
+    stop_reason: str
+    error: dict[str, Any] | None = None
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnd:
     """A step as it is to be stored."""
 
@@ -55,6 +71,7 @@ class StepEnd:
     stop_reason: str | None = None
     #: What the model said; None when it said nothing that can be kept.
     parts: tuple[Part, ...] = ()
+    #: When one of them waits, all are put off.
     calls: tuple[PlannedCall, ...] = ()
     #: Results that are already known; a call without one is executed by the journal, inside its transaction.
     outcomes: tuple[CallOutcome, ...] = ()
@@ -64,13 +81,35 @@ class StepEnd:
     context_tokens: int = 0
     llm_request_ns: int = 0
     ttft_ns: int | None = None
+    tool_ns: int | None = None
     step_ns: int = 0
     error: dict[str, Any] | None = None
+    #: The run ends with this step, in the same transaction.
+    run_end: RunEnd | None = None
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it ends in a request for approval."""
+        return any(each.is_waiting for each in self.calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersEnd:
+    """The returns of calls that had waited, as they are to be stored: with the answers, in the step that asked."""
+
+    step_id: str
+    #: The stored request.
+    message_id: str
+    calls: tuple[PlannedCall, ...]
+    #: As in StepEnd.
+    outcomes: tuple[CallOutcome, ...] = ()
+    heartbeat: str | None = None
+    run_end: RunEnd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredStep:
-    """What the journal made of a StepEnd."""
+    """What the journal made of a StepEnd or an AnswersEnd."""
 
     #: `Message.to_data` of every stored message, inputs first.
     messages: list[dict[str, Any]]
@@ -80,7 +119,7 @@ class StoredStep:
 
 
 class Journal(Protocol):
-    """Where a run is written."""
+    """Where a run is written. Its methods raise RunStopped when the right to write has gone to another process."""
 
     async def begin_step(self, step: StepStart) -> None:
         """Record that a call is made. Runs beside the call."""
@@ -91,9 +130,20 @@ class Journal(Protocol):
         A failed step stores its inputs as messages with `is_err`, out of context.
         """
 
+    async def store_answers(self, answers: AnswersEnd) -> StoredStep:
+        """Store the answers to a request and the returns of its calls in one transaction."""
+
+    async def end_run(self, end: RunEnd) -> None:
+        """Write the end of a run that ends beside its steps. Never raises: whoever watches over leases will write it then."""
+
 
 class ToolRunner(Protocol):
     """Who executes tools."""
 
-    async def execute(self, step: StepStart, calls: Sequence[PlannedCall]) -> tuple[CallOutcome, ...]:
-        """Do what must be done outside a transaction; outcomes of the calls that are thereby done, in any order."""
+    async def execute(
+        self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
+    ) -> tuple[CallOutcome, ...]:
+        """Do what must be done outside a transaction; outcomes of the calls that are thereby done, in any order.
+
+        Cancelled when the run is: whatever runs then must end.
+        """

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from agents.runtime.snapshot import Snapshot
 from agents.runtime.tool_rules import Allowance
 from letta_ade.llm.client import ChatRequest, ToolChoice
-from letta_ade.llm.messages import ChatMessage, ReasoningPart, RedactedReasoningPart, TextPart, ToolReturn
+from letta_ade.llm.messages import (
+    ChatMessage,
+    Part,
+    ReasoningPart,
+    RedactedReasoningPart,
+    TextPart,
+    ToolReturn,
+    ToolSpec,
+)
 
 #: A return that the window has no room for is shortened for the model; what is stored stays whole.
 _RETURN_SHARE = 0.2
 _CHARACTERS_PER_TOKEN = 4
 _LEAST_RETURN_CHARACTERS = 5000
 
+#: The tool through which an agent of the heartbeat loop speaks.
+ANSWER_TOOL = "send_message"
+_HEARTBEAT_PARAMETER = {
+    "type": "boolean",
+    "description": "True to be called again right after this call; false to end your response with it.",
+}
+
 MISSING_RETURN = "This call has no result: it was interrupted before it returned. Call the tool again if you still need it."
 
 
 def build_request(snapshot: Snapshot, messages: Sequence[ChatMessage], allowance: Allowance) -> ChatRequest:
     """The request for the next call. Tools keep their order, so that the text before the messages stays the same."""
-    tools = tuple(tool.spec for tool in snapshot.tools if tool.spec.name in allowance.names)
+    tools = tuple(
+        _offered(snapshot, tool.spec) for tool in snapshot.tools if tool.spec.name in allowance.names
+    )
     limit = max(
         _LEAST_RETURN_CHARACTERS, int(snapshot.context_window * _RETURN_SHARE * _CHARACTERS_PER_TOKEN)
     )
@@ -28,34 +45,52 @@ def build_request(snapshot: Snapshot, messages: Sequence[ChatMessage], allowance
     return ChatRequest(
         messages=tuple(shorten_returns(repair(messages), limit)),
         tools=tools,
-        tool_choice=_tool_choice(allowance, len(tools)),
-        parallel_tool_calls=settings.parallel_tool_calls and snapshot.rules.allows_parallel_calls,
+        tool_choice=_tool_choice(snapshot, allowance, len(tools)),
+        parallel_tool_calls=snapshot.allows_parallel_calls,
         max_output_tokens=settings.max_output_tokens,
         temperature=settings.temperature,
         reasoning_effort=settings.reasoning_effort,
         thinking_tokens=settings.thinking_tokens,
-        response_format=settings.response_format,
+        response_format=settings.response_format if snapshot.loop == "direct" else None,
         user=snapshot.caller_id,
     )
 
 
-def _tool_choice(allowance: Allowance, offered: int) -> ToolChoice:
-    if not allowance.is_forced or offered == 0:
+def _tool_choice(snapshot: Snapshot, allowance: Allowance, offered: int) -> ToolChoice:
+    if offered == 0:
         return ToolChoice()
-    if offered == 1:
+    if allowance.is_forced and offered == 1:
         return ToolChoice(mode="one", name=next(iter(allowance.names)))
-    return ToolChoice(mode="required")
+    if allowance.is_forced or snapshot.loop == "heartbeat":
+        return ToolChoice(mode="required")
+    return ToolChoice()
+
+
+def _offered(snapshot: Snapshot, spec: ToolSpec) -> ToolSpec:
+    """The tool as the loop of the agent shows it: in the heartbeat loop a call says whether the agent wants to go on."""
+    if snapshot.loop == "direct":
+        return spec
+    properties = dict(spec.parameters.get("properties") or {})
+    required = list(spec.parameters.get("required") or ())
+    schema = ((snapshot.settings.response_format or {}).get("json_schema") or {}).get("schema")
+    if spec.name == ANSWER_TOOL and isinstance(schema, dict):
+        properties["message"] = schema
+    if not snapshot.rules.ends_run(spec.name):
+        properties["request_heartbeat"] = _HEARTBEAT_PARAMETER
+        required.append("request_heartbeat")
+    return replace(spec, parameters={**spec.parameters, "properties": properties, "required": required})
 
 
 def repair(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """The messages in a form that providers accept.
 
     A call without a return gets one that says so; a return without a call, a second return of a call, and an assistant turn
-    that holds only reasoning are left out. Broken pairs come from crashes and from messages that somebody hid.
+    that holds only reasoning are left out. Broken pairs come from crashes and from messages that somebody hid. A request for
+    approval is the second half of an assistant's turn, and the answer to it is told by the returns.
     """
     repaired: list[ChatMessage] = []
     waiting: dict[str, None] = {}
-    for message in messages:
+    for message in _join_requests(messages):
         if message.role == "tool":
             returns = tuple(
                 _first_of_each(each for each in message.tool_returns if each.tool_call_id in waiting)
@@ -72,6 +107,33 @@ def repair(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         waiting = dict.fromkeys(call.id for call in message.tool_calls)
     _answer_waiting(repaired, waiting)
     return repaired
+
+
+def _join_requests(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
+    held: ChatMessage | None = None
+    for message in messages:
+        if message.role == "approval":
+            if not message.tool_calls:
+                continue
+            if held is not None and held.role == "assistant":
+                held = replace(
+                    held, parts=held.parts + message.parts, tool_calls=held.tool_calls + message.tool_calls
+                )
+                continue
+            message = replace(message, role="assistant")
+        if held is not None:
+            yield held
+        held = replace(message, parts=_spoken(message.parts)) if message.role == "assistant" else message
+    if held is not None:
+        yield held
+
+
+def _spoken(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """What an agent of the heartbeat loop said to itself was said as text."""
+    return tuple(
+        TextPart(text=part.reasoning) if isinstance(part, ReasoningPart) and not part.is_native else part
+        for part in parts
+    )
 
 
 def _first_of_each(returns: Iterable[ToolReturn]) -> list[ToolReturn]:

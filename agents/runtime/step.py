@@ -1,4 +1,4 @@
-"""One reply decided: which calls run, which are refused, and whether the loop goes on (spec/agent-loop.md §4).
+"""One reply decided: which calls run, which are refused or wait, and whether the loop goes on (spec/agent-loop.md §4, §6).
 
 Decisions only; the loop carries them out.
 """
@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.runtime.arguments import BadArguments, check_prefilled, parse_arguments
+from agents.runtime.arguments import BadArguments, check_prefilled, parse_arguments, wants_heartbeat
 from agents.runtime.ports import CallOutcome, PlannedCall
-from agents.runtime.snapshot import Snapshot
+from agents.runtime.snapshot import PendingTurn, Snapshot
 from agents.runtime.tool_rules import Allowance, PastCall
-from letta_ade.llm.messages import Reply, ToolCall
+from letta_ade.llm.messages import Reply, TextPart, ToolCall
 
-HEARTBEAT = "You may not stop yet: call {names} first."
+#: Notes that the model reads when a run goes on without a person having said anything.
+MUST_CALL = "You may not stop yet: call {names} first."
+ASKED_TO_GO_ON = "You asked to go on with request_heartbeat. Go on."
+RULE_GOES_ON = "A tool rule lets you go on after {name}. Go on."
+CALL_DID_NOT_RUN = "Your call of {name} was not run; its return says why. Go on."
 
-APPROVAL_REFUSAL = (
-    "Tool {name!r} needs a person's approval, and this server cannot ask for it yet. It was not run. "
-    "Tell the user that it needs approval."
-)
+_DENIED = "The call was denied: a person read it and did not approve it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,76 +30,125 @@ class StepPlan:
     calls: tuple[PlannedCall, ...] = ()
     stop_reason: str | None = None
     heartbeat: str | None = None
-    #: False: there is nothing to store.
-    has_message: bool = True
+    #: Results that need no execution, such as the client's.
+    outcomes: tuple[CallOutcome, ...] = ()
 
 
 def plan_step(
     snapshot: Snapshot, reply: Reply, allowance: Allowance, history: Sequence[PastCall]
 ) -> StepPlan:
-    """What to do with a reply of the direct loop."""
-    if reply.tool_calls:
-        return _plan_calls(snapshot, reply, allowance, history)
-    missing = snapshot.rules.missing_before_exit(snapshot.tool_names, history)
-    heartbeat = HEARTBEAT.format(names=", ".join(missing)) if missing else None
-    has_message = bool(reply.parts)
-    if heartbeat:
-        return StepPlan(heartbeat=heartbeat, has_message=has_message)
-    stop = "max_tokens_exceeded" if reply.finish_reason == "length" and has_message else "end_turn"
-    return StepPlan(stop_reason=stop, has_message=has_message)
+    """What to do with a reply."""
+    if not reply.tool_calls:
+        return _plan_words(snapshot, reply, history)
+    waiting = snapshot.waiting_names
+    planned = tuple(
+        PlannedCall(call=call, is_waiting=True)
+        if call.name in waiting and call.name in allowance.names
+        else plan_call(snapshot, call, allowance, history)
+        for call in reply.tool_calls
+    )
+    if any(each.is_waiting for each in planned):
+        return StepPlan(calls=planned, stop_reason="requires_approval")
+    return _decide(snapshot, planned, history)
 
 
-def _plan_calls(
-    snapshot: Snapshot, reply: Reply, allowance: Allowance, history: Sequence[PastCall]
-) -> StepPlan:
-    planned, has_bad_prefill, ends = [], False, False
-    for call in reply.tool_calls:
-        one = _plan_call(snapshot, call, allowance, history)
-        planned.append(one.planned)
-        has_bad_prefill = has_bad_prefill or one.has_bad_prefill
-        ends = ends or (one.planned.refusal is None and snapshot.rules.ends_run(call.name))
-    if has_bad_prefill:
-        return StepPlan(calls=tuple(planned), stop_reason="invalid_tool_call")
-    if not ends:
-        return StepPlan(calls=tuple(planned))
-    executed = [PastCall(name=each.call.name, result="") for each in planned if each.refusal is None]
-    missing = snapshot.rules.missing_before_exit(snapshot.tool_names, [*history, *executed])
-    if missing:
-        return StepPlan(calls=tuple(planned), heartbeat=HEARTBEAT.format(names=", ".join(missing)))
-    return StepPlan(calls=tuple(planned), stop_reason="tool_rule")
+def plan_answers(snapshot: Snapshot, pending: PendingTurn, history: Sequence[PastCall]) -> StepPlan:
+    """What to do with the calls of a turn that waited, now that they are answered. They are allowed as they were then."""
+    allowance = snapshot.rules.allowance(snapshot.tool_names, history)
+    planned: list[PlannedCall] = []
+    outcomes: list[CallOutcome] = []
+    goes_on = False
+    for call in pending.calls:
+        answer = pending.answers.get(call.id)
+        if answer is None or (answer.is_approved and answer.returned is None):
+            planned.append(plan_call(snapshot, call, allowance, history))
+            continue
+        goes_on = True
+        if answer.returned is not None:
+            planned.append(PlannedCall(call=call))
+            outcomes.append(answer.returned)
+        else:
+            reason = f" Reason: {answer.reason}" if answer.reason else ""
+            planned.append(PlannedCall(call=call, refusal=_DENIED + reason))
+    plan = _decide(snapshot, tuple(planned), history)
+    if goes_on and plan.stop_reason in ("tool_rule", "end_turn"):
+        return StepPlan(calls=plan.calls, outcomes=tuple(outcomes))
+    return StepPlan(
+        calls=plan.calls, stop_reason=plan.stop_reason, heartbeat=plan.heartbeat, outcomes=tuple(outcomes)
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OnePlan:
-    planned: PlannedCall
-    has_bad_prefill: bool = False
-
-
-def _plan_call(
+def plan_call(
     snapshot: Snapshot, call: ToolCall, allowance: Allowance, history: Sequence[PastCall]
-) -> _OnePlan:
+) -> PlannedCall:
+    """One call: with the arguments that it runs with, or with the reason why it does not."""
     if call.name not in allowance.names:
-        return _OnePlan(
-            planned=PlannedCall(call=call, refusal=snapshot.rules.why_not(call.name, allowance.names))
-        )
-    if snapshot.rules.needs_approval(call.name):
-        return _OnePlan(planned=PlannedCall(call=call, refusal=APPROVAL_REFUSAL.format(name=call.name)))
+        return PlannedCall(call=call, refusal=snapshot.rules.why_not(call.name, allowance.names, history))
     parameters = next(tool.spec.parameters for tool in snapshot.tools if tool.spec.name == call.name)
     try:
         arguments = parse_arguments(call.arguments, known=frozenset(parameters.get("properties") or ()))
     except BadArguments as error:
-        text = f"Error executing function {call.name}: {error}"
-        return _OnePlan(planned=PlannedCall(call=call, refusal=text))
+        return PlannedCall(call=call, refusal=f"Error executing function {call.name}: {error}")
     prefilled = snapshot.rules.prefilled(call.name, history)
     if problem := check_prefilled(prefilled, parameters):
-        text = f"Error executing function {call.name}: a tool rule is wrong: {problem}."
-        return _OnePlan(planned=PlannedCall(call=call, refusal=text), has_bad_prefill=True)
-    return _OnePlan(planned=PlannedCall(call=call, arguments={**arguments, **prefilled}))
+        refusal = f"Error executing function {call.name}: a tool rule is wrong: {problem}."
+        return PlannedCall(call=call, refusal=refusal, has_bad_rule=True)
+    return PlannedCall(call=call, arguments={**arguments, **prefilled})
 
 
 def refused_outcome(planned: PlannedCall) -> CallOutcome:
     """The return of a call that is not executed."""
     assert planned.refusal is not None, "only refused calls come here"
     return CallOutcome(
-        tool_call_id=planned.call.id, name=planned.call.name, text=planned.refusal, is_error=True
+        tool_call_id=planned.call.id,
+        name=planned.call.name,
+        text=planned.refusal,
+        is_error=True,
+        was_run=False,
     )
+
+
+def _plan_words(snapshot: Snapshot, reply: Reply, history: Sequence[PastCall]) -> StepPlan:
+    """A reply without a call."""
+    has_text = any(isinstance(part, TextPart) and part.text for part in reply.parts)
+    if missing := snapshot.rules.missing_before_exit(snapshot.tool_names, history):
+        return StepPlan(heartbeat=MUST_CALL.format(names=", ".join(missing)))
+    if reply.finish_reason == "length" and reply.parts:
+        return StepPlan(stop_reason="max_tokens_exceeded")
+    # An agent of the heartbeat loop without tools has no other way to say something.
+    if snapshot.loop == "heartbeat" and snapshot.tools:
+        return StepPlan(stop_reason="no_tool_call")
+    # A refusal with words is an answer; without words it is none.
+    if reply.finish_reason == "refusal" and not has_text:
+        return StepPlan(stop_reason="invalid_llm_response")
+    return StepPlan(stop_reason="end_turn")
+
+
+def _decide(snapshot: Snapshot, planned: tuple[PlannedCall, ...], history: Sequence[PastCall]) -> StepPlan:
+    """Whether the loop goes on after these calls."""
+    if any(each.has_bad_rule for each in planned):
+        return StepPlan(calls=planned, stop_reason="invalid_tool_call")
+    executed = [PastCall(name=each.call.name, result="") for each in planned if each.refusal is None]
+    if any(snapshot.rules.ends_run(call.name) for call in executed):
+        stop_reason = "tool_rule"
+    elif snapshot.loop == "direct":
+        return StepPlan(calls=planned)
+    elif heartbeat := _heartbeat(snapshot, planned):
+        return StepPlan(calls=planned, heartbeat=heartbeat)
+    else:
+        stop_reason = "end_turn"
+    if missing := snapshot.rules.missing_before_exit(snapshot.tool_names, [*history, *executed]):
+        return StepPlan(calls=planned, heartbeat=MUST_CALL.format(names=", ".join(missing)))
+    return StepPlan(calls=planned, stop_reason=stop_reason)
+
+
+def _heartbeat(snapshot: Snapshot, planned: tuple[PlannedCall, ...]) -> str | None:
+    """Why the heartbeat loop goes on, as a note for the model; None when it does not."""
+    for each in planned:
+        if each.refusal is not None:
+            return CALL_DID_NOT_RUN.format(name=each.call.name)
+        if wants_heartbeat(each.call.arguments):
+            return ASKED_TO_GO_ON
+        if snapshot.rules.goes_on_after(each.call.name):
+            return RULE_GOES_ON.format(name=each.call.name)
+    return None

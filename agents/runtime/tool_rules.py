@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,6 +131,11 @@ class RuleBook:
         """Whether a call of this tool ends the run."""
         return any(rule.tool_name == name for rule in self._of("exit_loop"))
 
+    def goes_on_after(self, name: str) -> bool:
+        """Whether a rule lets the heartbeat loop go on after a call of this tool."""
+        followed = self._of("continue_loop", "constrain_child_tools", "conditional")
+        return any(rule.tool_name == name for rule in followed)
+
     def needs_approval(self, name: str) -> bool:
         """Whether a person must agree before this tool runs."""
         return any(rule.tool_name == name for rule in self._of("requires_approval"))
@@ -141,12 +146,30 @@ class RuleBook:
         required = [rule.tool_name for rule in self._of("required_before_exit")]
         return [name for name in required if name in attached and name not in called]
 
-    def why_not(self, name: str, allowed: Iterable[str]) -> str:
-        """What the model is told when it calls a tool that it may not call now."""
+    def why_not(self, name: str, allowed: Collection[str], history: Sequence[PastCall]) -> str:
+        """What the model is told when it calls a tool that it may not call now, with the rule that is in the way."""
+        rule = self._in_the_way(name, allowed, history)
         return (
-            f"[ToolConstraintError] Tool {name!r} cannot be called now. "
+            f"[ToolConstraintError] Tool {name!r} cannot be called now{rule}. "
             f"Tools that can be called now: {', '.join(sorted(allowed)) or 'none'}."
         )
+
+    def _in_the_way(self, name: str, allowed: Collection[str], history: Sequence[PastCall]) -> str:
+        last = history[-1].name if history else None
+        for rule in self.rules:
+            match rule.type:
+                case "run_first" if not history and rule.tool_name in allowed:
+                    return f": {rule.tool_name} must be called first"
+                case "max_count_per_step" if rule.tool_name == name and rule.max_count_limit is not None:
+                    if sum(call.name == name for call in history) >= rule.max_count_limit:
+                        return f": it may be called {rule.max_count_limit} times in one response and has been"
+                case "parent_last_tool" if name in rule.children and last != rule.tool_name:
+                    return f": it may only be called right after {rule.tool_name}"
+                case "constrain_child_tools" | "parent_last_tool" | "conditional" if last == rule.tool_name:
+                    return f": what follows {rule.tool_name} is set by a rule"
+                case _:
+                    pass
+        return ""
 
 
 def describe(rules: Iterable[Rule]) -> list[str]:

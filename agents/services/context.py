@@ -16,6 +16,10 @@ class ContextMessage:
     message_id: str
     position: int
     chat: ChatMessage
+    run_id: str | None = None
+    step_id: str | None = None
+    #: Of an answer to calls that waited.
+    approvals: list[dict[str, Any]] | None = None
 
 
 def load_context(conversation: Conversation) -> list[ContextMessage]:
@@ -31,12 +35,20 @@ def load_context(conversation: Conversation) -> list[ContextMessage]:
         "message__tool_calls",
         "message__tool_returns",
         "message__name",
+        "message__run_id",
+        "message__step_id",
+        "message__approvals",
     )
     return [
         ContextMessage(
-            message_id=message_id, position=position, chat=_chat(role, content, calls, returns, name)
+            message_id=message_id,
+            position=position,
+            chat=_chat(role, content, calls, returns, name),
+            run_id=run_id,
+            step_id=step_id,
+            approvals=approvals,
         )
-        for message_id, position, role, content, calls, returns, name in rows
+        for message_id, position, role, content, calls, returns, name, run_id, step_id, approvals in rows
     ]
 
 
@@ -63,6 +75,7 @@ def _chat(
                 tool_call_id=each["tool_call_id"],
                 text=each["text"],
                 is_error=each["status"] == "error",
+                was_run=each.get("was_run", True),
                 stdout=tuple(each.get("stdout") or ()),
                 stderr=tuple(each.get("stderr") or ()),
             )

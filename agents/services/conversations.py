@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents.models import Agent, ContextEntry, Conversation, Message, RunLease
@@ -35,11 +36,32 @@ def get_default_conversation(agent: Agent) -> Conversation:
 
 def get_conversation_of(*, agent: Agent, conversation_id: str | None) -> Conversation:
     """The agent's conversation; None and `default` name the default one. Raises NotFound."""
-    wanted = {"is_default": True} if conversation_id in (None, DEFAULT) else {"id": conversation_id}
-    conversation = Conversation.objects.filter(agent=agent, **wanted).first()
+    conversation = _conversations(conversation_id).filter(agent=agent).first()
     if conversation is None:
         raise NotFound(f"The agent has no conversation {conversation_id!r}.")
     return conversation
+
+
+def get_conversation_with_agent(
+    *, caller: Caller, agent_id: str, conversation_id: str | None
+) -> Conversation:
+    """The same with its agent, in one query. Raises NotFound, also for an agent of another workspace."""
+    conversation = (
+        _conversations(conversation_id)
+        .select_related("agent")
+        .filter(agent_id=agent_id, workspace_id=caller.workspace_id)
+        .first()
+    )
+    if conversation is not None:
+        return conversation
+    if not Agent.objects.filter(id=agent_id, workspace_id=caller.workspace_id).exists():
+        raise NotFound("Agent not found")
+    raise NotFound(f"The agent has no conversation {conversation_id!r}.")
+
+
+def _conversations(conversation_id: str | None) -> QuerySet[Conversation]:
+    wanted = {"is_default": True} if conversation_id in (None, DEFAULT) else {"id": conversation_id}
+    return Conversation.objects.filter(**wanted).order_by()
 
 
 def get_conversation_for(*, caller: Caller, conversation_id: str) -> Conversation:

@@ -7,88 +7,40 @@ import contextvars
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
-from agents.models import Agent, Conversation, Message, Run
+from agents.models import Run
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.cancellation import CancelToken, StopCause
+from agents.runtime.endings import error_payload
 from agents.runtime.events import RunEnded
-from agents.runtime.loop import Retry, run_loop
-from agents.runtime.snapshot import AttachedTool, CallSettings, Snapshot
-from agents.runtime.tool_rules import Rule, RuleBook
+from agents.runtime.loop import run_loop
+from agents.runtime.model_call import Retry
 from agents.services import leases
 from agents.services.agents import get_agent_for
-from agents.services.context import load_context, to_chat_message
 from agents.services.conversations import get_conversation_of
-from agents.services.journal import DatabaseJournal, OpenRun, end_run, without_nulls
-from agents.services.system_message import load_memory, write_system_message
-from agents.streams import RunStream, flush, follow, open_stream, publish
+from agents.services.journal import DatabaseJournal
+from agents.services.opening import OpenedRun, StartedRun, open_run, queue_run, take_up_run
+from agents.services.run_requests import RunRequest
+from agents.streams import RunStream, abandon, flush, follow, open_stream, publish
 from letta_ade.accounts.auth import Caller
-from letta_ade.core import threads
-from letta_ade.core.errors import Conflict, Invalid, NotFound
-from letta_ade.core.ids import new_id, new_otid
+from letta_ade.core import notices, threads
+from letta_ade.core.errors import AdeError, Conflict, NotFound
 from letta_ade.core.nudges import agent_group, send_nudge, workspace_group
-from letta_ade.llm import catalog
-from letta_ade.llm.client import ChatModel
-from letta_ade.llm.messages import ChatMessage, Part, TextPart, ToolSpec, part_to_data
 from letta_ade.llm.tokens import estimate_messages
-from tools.models import Tool
-from tools.services.tools import tool_schema
 
 logger = logging.getLogger(__name__)
 
-#: A request that is sent again with the same otids within this time gets the first one's run.
-_REPEAT_WINDOW = timedelta(hours=3)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputMessage:
-    """A message of a request."""
-
-    role: Literal["user", "system", "assistant"]
-    content: tuple[Part, ...]
-    otid: str | None = None
-    name: str | None = None
-    sender_id: str | None = None
-    group_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What somebody asks of an agent."""
-
-    agent_id: str
-    messages: tuple[InputMessage, ...]
-    #: None or "default": the agent's default conversation.
-    conversation_id: str | None = None
-    max_steps: int | None = None
-    override_model: str | None = None
-    #: Replaces the whole system message for this request only.
-    override_system: str | None = None
-    background: bool = False
-    run_type: str = "send_message"
-    request_config: dict[str, Any] = field(default_factory=dict)
-    #: Wait this long for a run that is going on, instead of a conflict.
-    wait_seconds: float = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartedRun:
-    run_id: str
-    agent_id: str
-    conversation_id: str
-    #: The request had been sent before: this is that run, finished or not.
-    is_repeat: bool = False
+#: A run of another process is given so long to stop when it is told to.
+_CANCEL_SECONDS = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
 class _Active:
+    opened: OpenedRun
     token: CancelToken
     task: asyncio.Task[None]
 
@@ -99,42 +51,24 @@ _heartbeat: asyncio.Task[None] | None = None
 
 
 async def start_run(*, caller: Caller, request: RunRequest) -> StartedRun:
-    """Start a run; when this returns, every check has passed and the run goes on by itself.
+    """Start a run; when this returns, every check has passed and the run goes on by itself, here or in a worker.
 
-    Raises NotFound (agent, conversation, model), Invalid (messages), Forbidden, RunBusy, or ModelAuthentication when the
-    provider has no key.
+    Raises NotFound (agent, conversation, model), Invalid (messages, answers), Forbidden, RunBusy, PendingApproval, or
+    ModelAuthentication when the provider has no key.
     """
     # A browser that leaves cancels its request: between the opening of a run and its task that would leave a run that nobody runs.
     return await asyncio.shield(_start(caller, request))
 
 
-async def _start(caller: Caller, request: RunRequest) -> StartedRun:
-    deadline = time.monotonic() + request.wait_seconds
-    while True:
-        try:
-            opened = await threads.run(_open_run, caller, request)
-            break
-        except leases.RunBusy as busy:
-            left = deadline - time.monotonic()
-            if left <= 0 or not await _ends_within(busy.data["run_id"], left):
-                raise
-    if isinstance(opened, StartedRun):
-        return opened
-    run = opened.open_run.run
-    stream = open_stream(run.id)
-    token = CancelToken()
-    # A context of its own: one made inside a request dies with the request's thread context.
-    task = asyncio.get_running_loop().create_task(
-        _drive(opened, stream, token), name=run.id, context=contextvars.Context()
-    )
-    _active[run.id] = _Active(token=token, task=task)
-    task.add_done_callback(lambda _: _active.pop(run.id, None))
-    _keep_leases()
-    for group in (agent_group(run.agent_id), workspace_group(run.workspace_id)):
-        await send_nudge(
-            group, "run_started", run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id
-        )
-    return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+async def carry_out(run_id: str) -> None:
+    """Work on a queued run until it ends; returns at once when it has ended or another process works on it. For the job."""
+    try:
+        opened = await threads.run(take_up_run, run_id)
+    except AdeError as error:
+        await threads.run(_fail_queued, run_id, error)
+        return
+    if opened is not None:
+        await asyncio.shield(_launch(opened))
 
 
 async def cancel_runs(
@@ -150,28 +84,19 @@ async def cancel_runs(
     and reported as cancelled.
     """
     runs = await threads.run(_runs_to_cancel, caller, agent_id, conversation_id, run_ids)
-    for run_id, has_ended in runs.items():
-        active = _active.get(run_id)
-        if not has_ended and active is not None:
+    going_on = [run_id for run_id, has_ended in runs.items() if not has_ended]
+    for run_id in going_on:
+        if (active := _active.get(run_id)) is not None:
             active.token.request("cancelled")
-    results = {}
-    for run_id, has_ended in runs.items():
-        active = _active.get(run_id)
-        if has_ended:
-            results[run_id] = "cancelled"
-        elif active is not None:
-            await asyncio.wait({active.task})
-            results[run_id] = await threads.run(_status_after_cancel, run_id)
-        else:
-            await threads.run(leases.reap_abandoned_runs)
-            results[run_id] = await threads.run(_status_after_cancel, run_id)
-    return results
+    ended = await asyncio.gather(*(_cancelled(run_id) for run_id in going_on))
+    return {**dict.fromkeys(runs, "cancelled"), **dict(zip(going_on, ended, strict=True))}
 
 
 async def stop_all(cause: StopCause = "shutdown", *, timeout: float = 8.0) -> None:
-    """End every run of this process; called when the server stops."""
+    """End every run of this process, and hand those of the background over; called when the server stops."""
     for active in list(_active.values()):
-        active.token.request(cause)
+        is_kept = cause == "shutdown" and active.opened.open_run.run.request is not None
+        active.token.request("handover" if is_kept else cause)
     tasks = {active.task for active in _active.values()}
     if tasks:
         await asyncio.wait(tasks, timeout=timeout)
@@ -179,15 +104,74 @@ async def stop_all(cause: StopCause = "shutdown", *, timeout: float = 8.0) -> No
         _heartbeat.cancel()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    open_run: OpenRun
-    snapshot: Snapshot
-    model: ChatModel
+async def close() -> None:
+    """End what runs and write what waits. Called once, when the server stops."""
+    await stop_all()
+    await flush()
 
 
-async def _drive(opened: _Opened, stream: RunStream, token: CancelToken) -> None:
+async def watch_leases() -> None:
+    """Every now and then, end what nobody works on any more, and give to the workers what can go on. Until cancelled."""
+    while True:
+        await asyncio.sleep(settings.LEASE_SECONDS / 3)
+        try:
+            for run_id in await threads.run(leases.reap_abandoned_runs):
+                logger.warning("run %s was abandoned by its process and is now failed", run_id)
+        except Exception:
+            # The next round may reach the database again.
+            logger.exception("leases could not be looked at")
+
+
+async def watch_stops() -> None:
+    """Stop runs of this process that somebody in another one wants to stop. Until cancelled."""
+    with notices.subscribe(leases.STOP_TOPIC) as subscription:
+        while True:
+            heard = await subscription.wait()
+            wanted = [payload["run_id"] for payload in heard.payloads]
+            if heard.may_have_missed and _active:
+                wanted += await threads.run(leases.wanted_to_stop)
+            for run_id in wanted:
+                if (active := _active.get(run_id)) is not None:
+                    active.token.request("cancelled")
+
+
+async def _start(caller: Caller, request: RunRequest) -> StartedRun:
+    deadline = time.monotonic() + request.wait_seconds
+    while True:
+        try:
+            if request.background:
+                return await threads.run(queue_run, caller, request)
+            opened = await threads.run(open_run, caller, request)
+            break
+        except leases.RunBusy as busy:
+            left = deadline - time.monotonic()
+            if left <= 0 or "run_id" not in busy.data or not await _ends_within(busy.data["run_id"], left):
+                raise
+    if isinstance(opened, StartedRun):
+        return opened
+    _launch(opened)
+    run = opened.open_run.run
+    return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+
+
+def _launch(opened: OpenedRun) -> asyncio.Task[None]:
+    """The task that works on the run."""
+    run_id = opened.open_run.run.id
+    token = CancelToken()
+    stream = open_stream(run_id, after_seq=opened.last_event)
+    # A context of its own: one made inside a request dies with the request's thread context.
+    task = asyncio.get_running_loop().create_task(
+        _drive(opened, stream, token), name=run_id, context=contextvars.Context()
+    )
+    _active[run_id] = _Active(opened=opened, token=token, task=task)
+    task.add_done_callback(lambda _: _active.pop(run_id, None))
+    _keep_leases()
+    return task
+
+
+async def _drive(opened: OpenedRun, stream: RunStream, token: CancelToken) -> None:
     """Run the loop to its end, whoever listens."""
+    await _tell_started(opened)
     journal = DatabaseJournal(opened.open_run)
     events = run_loop(
         opened.snapshot,
@@ -198,21 +182,35 @@ async def _drive(opened: _Opened, stream: RunStream, token: CancelToken) -> None
         estimate=lambda message: estimate_messages((message,)),
         retry=Retry(attempts=settings.LLM_RETRIES, pause_seconds=settings.LLM_RETRY_PAUSE_SECONDS),
     )
+    has_ended = False
     async for event in events:
-        if isinstance(event, RunEnded):
-            try:
-                await threads.run(
-                    end_run,
-                    opened.open_run,
-                    status=event.status,
-                    stop_reason=event.stop_reason,
-                    error=event.error,
-                    duration_ms=event.duration_ms,
-                )
-            except Exception:
-                # The lease stays and expires: the reaper will write what could not be written now.
-                logger.exception("the end of run %s could not be stored", opened.open_run.run.id)
         publish(stream, event)
+        has_ended = isinstance(event, RunEnded)
+    if not has_ended:
+        # Another process tells how the run goes on; its readers here look there.
+        await flush()
+        if token.cause == "handover":
+            await threads.run(leases.hand_over, opened.open_run.lease)
+        abandon(stream)
+
+
+async def _tell_started(opened: OpenedRun) -> None:
+    run = opened.open_run.run
+    for group in (agent_group(run.agent_id), workspace_group(run.workspace_id)):
+        await send_nudge(
+            group, "run_started", run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id
+        )
+
+
+async def _cancelled(run_id: str) -> str:
+    """The status of a run that was told to stop, or is told now because it goes on elsewhere."""
+    if (active := _active.get(run_id)) is not None:
+        await asyncio.wait({active.task})
+    elif not await threads.run(leases.cancel_queued, run_id):
+        await threads.run(leases.ask_to_stop, run_id)
+        if not await _ends_within(run_id, _CANCEL_SECONDS):
+            await threads.run(leases.reap_abandoned_runs)
+    return await threads.run(_status_after_cancel, run_id)
 
 
 async def _ends_within(run_id: str, seconds: float) -> bool:
@@ -246,179 +244,12 @@ async def _renew_while_needed() -> None:
             logger.exception("leases could not be renewed")
             continue
         for run_id, active in before.items():
-            if run_id not in held and not active.task.done():
+            if active.task.done():
+                continue
+            if run_id not in held:
                 active.token.request("lease_lost")
-
-
-def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
-    caller.check("edit")
-    if not request.messages:
-        raise Invalid("A request needs at least one message.")
-    agent = get_agent_for(caller=caller, agent_id=request.agent_id)
-    conversation = get_conversation_of(agent=agent, conversation_id=request.conversation_id)
-    if repeat := _find_repeat(conversation, request):
-        return repeat
-    handle = request.override_model or agent.model
-    # May ask the provider for its models, so it comes before the transaction.
-    model = catalog.get_chat_model(handle)
-    endpoint = catalog.get_model_info(handle).endpoint
-    run = _new_run(caller, agent, conversation, request, handle)
-    inputs = [_input_row(agent, conversation, run, caller, message) for message in request.messages]
-    _check_size(agent, inputs)
-    tools = list(Tool.objects.filter(agent_links__agent=agent).order_by("agent_links__position"))
-    with transaction.atomic():
-        memory = load_memory(agent)
-        # The lease points at the run, so the run comes first; a busy conversation rolls both back.
-        run.save(force_insert=True)
-        lease = leases.take_lease(conversation=conversation, run=run)
-        conversation = lease.conversation
-        if agent.message_buffer_autoclear:
-            conversation.entries.filter(position__gt=0).delete()
-        context = load_context(conversation)
-        system_id = context[0].message_id if context and context[0].position == 0 else None
-        system = write_system_message(
-            agent=agent, conversation=conversation, memory=memory, current_id=system_id
-        )
-    chat = [entry.chat for entry in context if entry.position > 0]
-    chat.insert(0, context[0].chat if system.new_text is None else _system(system.new_text))
-    if request.override_system is not None:
-        chat[0] = _system(request.override_system)
-    opened = OpenRun(
-        caller=caller,
-        agent=agent,
-        conversation=conversation,
-        run=run,
-        lease=lease,
-        inputs=inputs,
-        next_position=max((entry.position for entry in context), default=0) + 1,
-        last_message_at=conversation.last_message_at,
-        block_ids={block.label: block.id for block in memory.blocks},
-        archive_ids=memory.archive_ids,
-        return_limits={tool.name: tool.return_char_limit for tool in tools},
-        model_endpoint=endpoint,
-    )
-    return _Opened(open_run=opened, snapshot=_snapshot(opened, request, chat, tools), model=model)
-
-
-def _snapshot(
-    opened: OpenRun, request: RunRequest, chat: Sequence[ChatMessage], tools: Sequence[Tool]
-) -> Snapshot:
-    agent = opened.agent
-    return Snapshot(
-        run_id=opened.run.id,
-        agent_id=agent.id,
-        conversation_id=opened.conversation.id,
-        caller_name=opened.caller.name,
-        caller_id=opened.caller.id,
-        context=tuple(chat),
-        tools=tuple(_attached(tool) for tool in tools),
-        rules=RuleBook(Rule.from_data(rule) for rule in agent.tool_rules),
-        settings=call_settings(agent),
-        context_window=agent.context_window_limit,
-        max_steps=request.max_steps or settings.DEFAULT_MAX_STEPS,
-        inputs=tuple(to_chat_message(row) for row in opened.inputs),
-        input_data=tuple(row.to_data() for row in opened.inputs),
-    )
-
-
-def _system(text: str) -> ChatMessage:
-    return ChatMessage(role="system", parts=(TextPart(text=text),))
-
-
-def _find_repeat(conversation: Conversation, request: RunRequest) -> StartedRun | None:
-    otids = [message.otid for message in request.messages]
-    if not all(otids):
-        return None
-    run = (
-        Run.objects.filter(
-            conversation=conversation,
-            otids=otids,
-            created_at__gt=timezone.now() - _REPEAT_WINDOW,
-            status__in=[RunStatus.CREATED, RunStatus.RUNNING, RunStatus.COMPLETED],
-        )
-        .order_by("-created_at")
-        .first()
-    )
-    if run is None:
-        return None
-    return StartedRun(
-        run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
-    )
-
-
-def _new_run(
-    caller: Caller, agent: Agent, conversation: Conversation, request: RunRequest, handle: str
-) -> Run:
-    return Run(
-        workspace_id=agent.workspace_id,
-        agent=agent,
-        conversation=conversation,
-        status=RunStatus.RUNNING,
-        background=request.background,
-        metadata={"run_type": request.run_type, "model": handle},
-        request_config=request.request_config,
-        otids=[message.otid for message in request.messages if message.otid],
-        created_by_id=caller.id,
-        last_updated_by_id=caller.id,
-    )
-
-
-def _input_row(
-    agent: Agent, conversation: Conversation, run: Run, caller: Caller, message: InputMessage
-) -> Message:
-    content = without_nulls([part_to_data(part) for part in message.content])
-    if not any(part["type"] != "text" or part["text"] for part in content):
-        raise Invalid("A message needs content: its text is empty.")
-    return Message(
-        id=new_id("message"),
-        workspace_id=agent.workspace_id,
-        agent_id=agent.id,
-        conversation_id=conversation.id,
-        run_id=run.id,
-        role=message.role,
-        content=content,
-        otid=message.otid or new_otid(),
-        name=message.name,
-        sender_id=message.sender_id,
-        group_id=message.group_id,
-        created_at=timezone.now(),
-        created_by_id=caller.id,
-    )
-
-
-def _check_size(agent: Agent, inputs: Sequence[Message]) -> None:
-    tokens = estimate_messages(tuple(to_chat_message(row) for row in inputs))
-    if tokens > agent.context_window_limit:
-        raise Invalid(
-            f"The message is about {tokens:,} tokens long and the agent's context window has "
-            f"{agent.context_window_limit:,}. Send less, or put the text into archival memory."
-        )
-
-
-def _attached(tool: Tool) -> AttachedTool:
-    schema = tool_schema(tool)
-    return AttachedTool(
-        spec=ToolSpec(
-            name=tool.name,
-            description=schema.get("description") or "",
-            parameters=schema.get("parameters") or {"type": "object", "properties": {}},
-        ),
-        is_parallel=tool.enable_parallel_execution,
-    )
-
-
-def call_settings(agent: Agent) -> CallSettings:
-    """What the agent's model settings mean for a call."""
-    stored = agent.model_settings
-    thinking = stored.get("thinking") or {}
-    return CallSettings(
-        max_output_tokens=stored.get("max_output_tokens"),
-        temperature=stored.get("temperature"),
-        reasoning_effort=(stored.get("reasoning") or {}).get("reasoning_effort"),
-        thinking_tokens=thinking.get("budget_tokens") if thinking.get("type") == "enabled" else None,
-        parallel_tool_calls=bool(stored.get("parallel_tool_calls", True)),
-        response_format=agent.response_format or stored.get("response_format"),
-    )
+            elif held[run_id]:
+                active.token.request("cancelled")
 
 
 def _runs_to_cancel(
@@ -447,7 +278,9 @@ def _status_after_cancel(run_id: str) -> str:
     return "cancelled" if run.status in {RunStatus.CANCELLED, RunStatus.COMPLETED} else "failed"
 
 
-async def close() -> None:
-    """End what runs and write what waits. Called once, when the server stops."""
-    await stop_all()
-    await flush()
+def _fail_queued(run_id: str, error: AdeError) -> None:
+    """End a run that was taken up and cannot be opened: its agent's model has gone, say."""
+    payload = error_payload(run_id, "internal_error", error.message, None, http_status=error.status)
+    with transaction.atomic():
+        leases.end_from_outside(run_id, status=RunStatus.FAILED, stop_reason="error", error=payload)
+        leases.give_back(run_id)

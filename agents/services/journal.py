@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 
 from agents.models import Agent, Conversation, Message, Run, RunLease
+from agents.runtime.cancellation import RunStopped
 from agents.runtime.events import BlockChanged
-from agents.runtime.ports import CallOutcome, PlannedCall, StepEnd, StepStart, StoredStep
+from agents.runtime.ports import (
+    AnswersEnd,
+    CallOutcome,
+    PlannedCall,
+    RunEnd,
+    StepEnd,
+    StepStart,
+    StoredStep,
+)
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block
 from agents.services.context import searchable_text, text_content
-from agents.services.leases import check_lease
-from agents.services.step_rows import end_run_row, finish_step, insert_messages, insert_step
+from agents.services.leases import LeaseLost, check_lease
+from agents.services.run_rows import end_run_row
+from agents.services.step_rows import finish_step, insert_messages, insert_step
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
-from letta_ade.core.ids import new_id, new_otid
+from letta_ade.core.ids import message_id_before, new_id, new_otid
 from letta_ade.core.nudges import agent_group, nudge, workspace_group
 from letta_ade.llm.messages import Reply, part_to_data
 from memory.models import Archive, Block
+from memory.services.blocks import BlockEdit
 from tools.context import ToolContext
 from tools.execution import prepare_call, run_call
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", StepEnd, AnswersEnd)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +65,10 @@ class OpenRun:
     archive_ids: tuple[str, ...]
     #: Tool name -> characters to which its return is cut.
     return_limits: dict[str, int]
+    #: Tools whose calls may run at the same time.
+    parallel_tools: frozenset[str] = frozenset()
+    #: Answers to calls that waited; stored with what the calls return.
+    answers: list[Message] = field(default_factory=list)
     model_endpoint: str | None = None
     has_stored_inputs: bool = False
     #: Time to the first token of the first step.
@@ -66,12 +87,39 @@ class DatabaseJournal:
         await threads.run(_begin_step, self.opened, step)
 
     async def end_step(self, step: StepEnd) -> StoredStep:
-        return await threads.run(_end_step, self.opened, step)
+        return await self._write(_end_step, step)
 
-    async def execute(self, step: StepStart, calls: Sequence[PlannedCall]) -> tuple[CallOutcome, ...]:
-        """Run the halves of built-in tools that need the network; their other halves run in the step's transaction."""
-        await threads.run(_prepare_calls, self.opened, step, calls)
+    async def store_answers(self, answers: AnswersEnd) -> StoredStep:
+        return await self._write(_store_answers, answers)
+
+    async def end_run(self, end: RunEnd) -> None:
+        try:
+            await threads.run(end_run, self.opened, end)
+        except Exception:
+            # The lease stays and expires: the reaper will write what could not be written now.
+            logger.exception("the end of run %s could not be stored", self.opened.run.id)
+
+    async def execute(
+        self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
+    ) -> tuple[CallOutcome, ...]:
+        """Run the halves of built-in tools that need the network; their other halves run in the step's transaction.
+
+        Those of tools that may run in parallel do.
+        """
+        parallel = self.opened.parallel_tools
+        together = [each for each in calls if each.call.name in parallel]
+        in_turn = [each for each in calls if each.call.name not in parallel]
+        await asyncio.gather(
+            *(threads.run(_prepare_calls, self.opened, step_id, message_id, [each]) for each in together),
+            threads.run(_prepare_calls, self.opened, step_id, message_id, in_turn),
+        )
         return ()
+
+    async def _write(self, write: Callable[[OpenRun, T], StoredStep], what: T) -> StoredStep:
+        try:
+            return await threads.run(write, self.opened, what)
+        except LeaseLost:
+            raise RunStopped("lease_lost") from None
 
 
 def _begin_step(opened: OpenRun, step: StepStart) -> None:
@@ -87,9 +135,9 @@ def _begin_step(opened: OpenRun, step: StepStart) -> None:
     )
 
 
-def _prepare_calls(opened: OpenRun, step: StepStart, calls: Sequence[PlannedCall]) -> None:
+def _prepare_calls(opened: OpenRun, step_id: str, message_id: str, calls: Sequence[PlannedCall]) -> None:
     for planned in calls:
-        context = _tool_context(opened, step.step_id, step.message_id, planned)
+        context = _tool_context(opened, step_id, message_id, planned)
         opened.prepared[planned.call.id] = prepare_call(planned.call.name, context, planned.arguments)
 
 
@@ -98,23 +146,69 @@ def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
         check_lease(opened.lease)
         clock = _Clock(opened.last_message_at)
         inputs = _input_rows(opened, step, clock)
+        outcomes: tuple[CallOutcome, ...] = step.outcomes
         changes: list[BlockChanged] = []
-        outcomes = (*step.outcomes, *_run_calls(opened, step, changes))
+        if not step.is_request:
+            place = _Place(step_id=step.step_id, message_id=step.message_id)
+            ran, changes = _run_calls(opened, place, step.calls, step.outcomes)
+            outcomes += ran
         said = _said_rows(opened, step, outcomes, clock)
-        _store_messages(opened, step, [*inputs, *said])
+        position = None if step.status == "failed" else opened.next_position
+        _store_messages([*inputs, *said], position)
         finish_step(step, response_text=_response_text(step.reply))
+        if step.run_end is not None:
+            _write_end(opened, step.run_end, ttft_ns=opened.ttft_ns or step.ttft_ns)
     # Only after the commit: a rolled-back step must find the run as it was.
     opened.last_message_at = clock.last
     opened.ttft_ns = opened.ttft_ns or step.ttft_ns
     opened.has_stored_inputs = opened.has_stored_inputs or bool(inputs)
     if step.status != "failed":
         opened.next_position += len(inputs) + len(said)
+    return _stored(inputs, said, outcomes, changes)
+
+
+def _store_answers(opened: OpenRun, answers: AnswersEnd) -> StoredStep:
+    with transaction.atomic():
+        check_lease(opened.lease)
+        clock = _Clock(opened.last_message_at)
+        place = _Place(step_id=answers.step_id, message_id=answers.message_id)
+        ran, changes = _run_calls(opened, place, answers.calls, answers.outcomes)
+        outcomes = answers.outcomes + ran
+        given = opened.answers
+        for row in given:
+            row.created_at, row.step_id = clock.next(), answers.step_id
+        said = [_return_row(opened, answers.step_id, answers.calls, outcomes, clock)]
+        if answers.heartbeat is not None:
+            said.append(_note_row(opened, answers.step_id, answers.heartbeat, clock))
+        _store_messages([*given, *said], opened.next_position)
+        if answers.run_end is not None:
+            _write_end(opened, answers.run_end, ttft_ns=None)
+    opened.last_message_at = clock.last
+    opened.next_position += len(given) + len(said)
+    opened.answers = []
+    return _stored(given, said, outcomes, changes)
+
+
+def _stored(
+    inputs: Sequence[Message],
+    said: Sequence[Message],
+    outcomes: tuple[CallOutcome, ...],
+    changes: Sequence[BlockChanged],
+) -> StoredStep:
     return StoredStep(
         messages=[row.to_data() for row in (*inputs, *said)],
         input_ids=[row.id for row in inputs],
         outcomes=outcomes,
         changes=tuple(changes),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """The step and message that a call belongs to."""
+
+    step_id: str
+    message_id: str
 
 
 class _Clock:
@@ -141,14 +235,16 @@ def _input_rows(opened: OpenRun, step: StepEnd, clock: _Clock) -> list[Message]:
     return opened.inputs
 
 
-def _run_calls(opened: OpenRun, step: StepEnd, changes: list[BlockChanged]) -> list[CallOutcome]:
-    """Run the calls that have no outcome yet, each in a savepoint of its own."""
-    known = {outcome.tool_call_id for outcome in step.outcomes}
-    outcomes = []
-    for planned in step.calls:
-        if planned.call.id in known:
+def _run_calls(
+    opened: OpenRun, place: _Place, calls: Sequence[PlannedCall], known: Sequence[CallOutcome]
+) -> tuple[tuple[CallOutcome, ...], list[BlockChanged]]:
+    """Run the calls that have no outcome yet, each in a savepoint of its own; and what they did to blocks."""
+    done = {outcome.tool_call_id for outcome in known}
+    outcomes, changes = [], []
+    for planned in calls:
+        if planned.call.id in done:
             continue
-        context = _tool_context(opened, step.step_id, step.message_id, planned)
+        context = _tool_context(opened, place.step_id, place.message_id, planned)
         began = time.monotonic_ns()
         result = run_call(
             planned.call.name, context, planned.arguments, opened.prepared.pop(planned.call.id, None)
@@ -166,20 +262,21 @@ def _run_calls(opened: OpenRun, step: StepEnd, changes: list[BlockChanged]) -> l
         )
         # A failed call has left nothing in `changes`: a block that is new here is attached for good.
         opened.block_ids |= {edit.block.label: edit.block.id for edit in context.changes}
-        changes += [
-            BlockChanged(
-                step_id=step.step_id,
-                tool_call_id=planned.call.id,
-                block_id=edit.block.id,
-                label=edit.block.label,
-                from_version=edit.from_version,
-                to_version=edit.to_version,
-                added=edit.added,
-                removed=edit.removed,
-            )
-            for edit in context.changes
-        ]
-    return outcomes
+        changes += [_block_changed(place.step_id, planned.call.id, edit) for edit in context.changes]
+    return tuple(outcomes), changes
+
+
+def _block_changed(step_id: str, tool_call_id: str, edit: BlockEdit) -> BlockChanged:
+    return BlockChanged(
+        step_id=step_id,
+        tool_call_id=tool_call_id,
+        block_id=edit.block.id,
+        label=edit.block.label,
+        from_version=edit.from_version,
+        to_version=edit.to_version,
+        added=edit.added,
+        removed=edit.removed,
+    )
 
 
 def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: PlannedCall) -> ToolContext:
@@ -224,35 +321,57 @@ def _said_rows(
     rows: list[Message] = []
     if step.status == "failed":
         return rows
-    if step.parts or step.calls:
-        content = [part_to_data(part) for part in step.parts]
-        calls = [
-            {"id": each.call.id, "name": each.call.name, "arguments": each.call.arguments}
-            for each in step.calls
-        ]
-        row = _row(opened, step, clock, role="assistant", content=content, tool_calls=calls)
+    content = [part_to_data(part) for part in step.parts]
+    free = [each for each in step.calls if not each.is_waiting]
+    if content or free:
+        row = _row(
+            opened, step.step_id, clock, role="assistant", content=content, tool_calls=_calls_data(free)
+        )
         row.id, row.model = step.message_id, opened.run.metadata["model"]
         rows.append(row)
-    if step.calls:
-        by_id = {outcome.tool_call_id: outcome for outcome in outcomes}
-        returns = [_return_data(by_id[each.call.id]) for each in step.calls]
-        rows.append(_row(opened, step, clock, role="tool", tool_returns=returns))
-    if step.heartbeat is not None:
-        note = {"type": "heartbeat", "reason": step.heartbeat, "time": clock.next().isoformat()}
-        row = _row(opened, step, clock, role="user", content=text_content(json.dumps(note)))
-        row.otid = new_otid()
+    if step.is_request:
+        waiting = [each for each in step.calls if each.is_waiting]
+        row = _row(opened, step.step_id, clock, role="approval", tool_calls=_calls_data(waiting))
+        row.id, row.model = message_id_before(step.message_id), opened.run.metadata["model"]
         rows.append(row)
+    elif step.calls:
+        rows.append(_return_row(opened, step.step_id, step.calls, outcomes, clock))
+    if step.heartbeat is not None:
+        rows.append(_note_row(opened, step.step_id, step.heartbeat, clock))
     return rows
 
 
-def _row(opened: OpenRun, step: StepEnd, clock: _Clock, **fields: Any) -> Message:
+def _calls_data(calls: Sequence[PlannedCall]) -> list[dict[str, Any]]:
+    return [{"id": each.call.id, "name": each.call.name, "arguments": each.call.arguments} for each in calls]
+
+
+def _return_row(
+    opened: OpenRun,
+    step_id: str,
+    calls: Sequence[PlannedCall],
+    outcomes: Sequence[CallOutcome],
+    clock: _Clock,
+) -> Message:
+    by_id = {outcome.tool_call_id: outcome for outcome in outcomes}
+    returns = [_return_data(by_id[each.call.id]) for each in calls]
+    return _row(opened, step_id, clock, role="tool", tool_returns=returns)
+
+
+def _note_row(opened: OpenRun, step_id: str, note: str, clock: _Clock) -> Message:
+    data = {"type": "heartbeat", "reason": note, "time": timezone.now().isoformat()}
+    row = _row(opened, step_id, clock, role="user", content=text_content(json.dumps(data)))
+    row.otid = new_otid()
+    return row
+
+
+def _row(opened: OpenRun, step_id: str, clock: _Clock, **fields: Any) -> Message:
     return Message(
         id=new_id("message"),
         workspace_id=opened.agent.workspace_id,
         agent_id=opened.agent.id,
         conversation_id=opened.conversation.id,
         run_id=opened.run.id,
-        step_id=step.step_id,
+        step_id=step_id,
         created_at=clock.next(),
         **without_nulls(fields),
     )
@@ -264,16 +383,17 @@ def _return_data(outcome: CallOutcome) -> dict[str, Any]:
         "name": outcome.name,
         "status": "error" if outcome.is_error else "success",
         "text": outcome.text,
+        "was_run": outcome.was_run,
         "stdout": list(outcome.stdout),
         "stderr": list(outcome.stderr),
         "duration_ms": outcome.duration_ms,
     }
 
 
-def _store_messages(opened: OpenRun, step: StepEnd, rows: list[Message]) -> None:
+def _store_messages(rows: list[Message], first_position: int | None) -> None:
     for row in rows:
         row.text = searchable_text(row.content)
-    insert_messages(rows, first_position=None if step.status == "failed" else opened.next_position)
+    insert_messages(rows, first_position=first_position)
 
 
 def _response_text(reply: Reply | None) -> str:
@@ -293,28 +413,17 @@ def without_nulls(value: Any) -> Any:
             return value
 
 
-def end_run(
-    opened: OpenRun, *, status: str, stop_reason: str, error: dict[str, Any] | None, duration_ms: int
-) -> None:
+def end_run(opened: OpenRun, end: RunEnd) -> None:
     """Write the end of the run and give its conversation back.
 
     Does nothing when another process has taken the conversation over: it has written the end already.
     """
-    lease = opened.lease
     with transaction.atomic():
-        has_ended = end_run_row(
-            conversation_id=lease.conversation_id,
-            run_id=lease.run_id,
-            agent_id=opened.agent.id,
-            owner=lease.owner,
-            epoch=lease.epoch,
-            status=status,
-            stop_reason=stop_reason,
-            error=error,
-            duration_ms=duration_ms,
-            ttft_ns=opened.ttft_ns,
-            now=timezone.now(),
-        )
-        if has_ended:
-            for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
-                nudge(group, "run_ended", run_id=lease.run_id, agent_id=opened.agent.id, status=status)
+        _write_end(opened, end, ttft_ns=opened.ttft_ns)
+
+
+def _write_end(opened: OpenRun, end: RunEnd, *, ttft_ns: int | None) -> None:
+    has_ended = end_run_row(opened.lease, agent_id=opened.agent.id, end=end, ttft_ns=ttft_ns)
+    if has_ended:
+        for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
+            nudge(group, "run_ended", run_id=opened.run.id, agent_id=opened.agent.id, status=end.status)

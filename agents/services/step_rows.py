@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -18,11 +17,10 @@ from psycopg.types.json import Jsonb
 from agents.models import Message
 from agents.runtime.ports import StepEnd, StepStart
 from letta_ade.core.ids import new_id
+from letta_ade.core.inserts import Insert
 from letta_ade.llm.messages import Usage
 
-_MESSAGE_FIELDS = [field for field in Message._meta.local_concrete_fields if not field.generated]
-_MESSAGE_COLUMNS = ", ".join(f'"{field.column}"' for field in _MESSAGE_FIELDS)
-_MESSAGE_VALUES = "(" + ", ".join(["%s"] * len(_MESSAGE_FIELDS)) + ")"
+_MESSAGE = Insert(Message)
 
 _INSERT_STEP = """
 WITH step AS (
@@ -45,7 +43,7 @@ _FINISH_STEP = """
 WITH step AS (
   UPDATE agents_step SET
     updated_at = %(now)s, status = %(status)s, stop_reason = %(stop_reason)s, error_type = %(error_type)s, error_data = %(error)s,
-    llm_request_ns = %(llm_ns)s, ttft_ns = %(ttft_ns)s, step_ns = %(step_ns)s,
+    llm_request_ns = %(llm_ns)s, ttft_ns = %(ttft_ns)s, tool_execution_ns = %(tool_ns)s, step_ns = %(step_ns)s,
     prompt_tokens = %(prompt)s, completion_tokens = %(completion)s, total_tokens = %(total)s,
     cached_input_tokens = %(cached)s, cache_write_tokens = %(written)s, reasoning_tokens = %(reasoning)s
   WHERE id = %(id)s
@@ -102,6 +100,7 @@ def finish_step(step: StepEnd, *, response_text: str) -> None:
         "error": Jsonb(step.error) if step.error else None,
         "llm_ns": step.llm_request_ns,
         "ttft_ns": step.ttft_ns,
+        "tool_ns": step.tool_ns,
         "step_ns": step.step_ns,
         "prompt": usage.prompt_tokens,
         "completion": usage.completion_tokens,
@@ -121,14 +120,8 @@ def insert_messages(rows: Sequence[Message], *, first_position: int | None) -> N
     """Store messages; with a position they are put into the context of their conversation, and its time moves on."""
     if not rows:
         return
-    # Built from our own column names and marks; every value is a parameter.
-    messages = ", ".join([_MESSAGE_VALUES] * len(rows))
-    insert = f"INSERT INTO agents_message ({_MESSAGE_COLUMNS}) VALUES {messages}"  # noqa: S608
-    values: list[Any] = [
-        field.get_db_prep_save(getattr(row, field.attname), connection)
-        for row in rows
-        for field in _MESSAGE_FIELDS
-    ]
+    insert = _MESSAGE.head + ", ".join([_MESSAGE.marks] * len(rows))
+    values = _MESSAGE.values(rows)
     if first_position is not None:
         entries = ", ".join(["(%s, %s, %s)"] * len(rows))
         insert = (
@@ -141,52 +134,3 @@ def insert_messages(rows: Sequence[Message], *, first_position: int | None) -> N
             values += [row.conversation_id, row.id, first_position + offset]
     with connection.cursor() as cursor:
         cursor.execute(insert, values)
-
-
-_END_RUN = """
-WITH lease AS (
-  DELETE FROM agents_runlease
-  WHERE conversation_id = %(conversation_id)s AND run_id = %(run_id)s AND owner = %(owner)s AND epoch = %(epoch)s
-  RETURNING run_id
-), agent AS (
-  UPDATE agents_agent SET last_stop_reason = %(stop_reason)s, last_run_completion = %(now)s, last_run_duration_ms = %(duration_ms)s
-  WHERE id = %(agent_id)s AND EXISTS (SELECT 1 FROM lease)
-)
-UPDATE agents_run SET
-  status = %(status)s, stop_reason = %(stop_reason)s, completed_at = %(now)s, updated_at = %(now)s,
-  total_duration_ns = %(duration_ms)s::bigint * 1000000, ttft_ns = %(ttft_ns)s, metadata = metadata || %(error)s
-WHERE id IN (SELECT run_id FROM lease)
-"""
-
-
-def end_run_row(
-    *,
-    conversation_id: str,
-    run_id: str,
-    agent_id: str,
-    owner: str,
-    epoch: int,
-    status: str,
-    stop_reason: str,
-    error: dict[str, Any] | None,
-    duration_ms: int,
-    ttft_ns: int | None,
-    now: datetime,
-) -> bool:
-    """End the run and give its lease back; False, and nothing is changed, when the lease is somebody else's by now."""
-    values: dict[str, Any] = {
-        "conversation_id": conversation_id,
-        "run_id": run_id,
-        "agent_id": agent_id,
-        "owner": owner,
-        "epoch": epoch,
-        "status": status,
-        "stop_reason": stop_reason,
-        "error": Jsonb({"error": error} if error is not None else {}),
-        "duration_ms": duration_ms,
-        "ttft_ns": ttft_ns,
-        "now": now,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_END_RUN, values)
-        return bool(cursor.rowcount)

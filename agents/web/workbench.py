@@ -11,7 +11,8 @@ from django.views.decorators.http import require_GET, require_POST
 from agents.models import Message, RunEvent
 from agents.models.message import MessageRole
 from agents.services.context import parts_of
-from agents.services.execution import InputMessage, RunRequest, cancel_runs, start_run
+from agents.services.execution import cancel_runs, start_run
+from agents.services.run_requests import InputMessage, RunRequest
 from agents.services.runs import get_run_for
 from agents.web.transcript_rows import load_transcript, split_inputs
 from agents.web.workbench_page import open_bench, page_context

@@ -19,13 +19,24 @@ def run() -> None:
     serving.leave_on_signals()
     with database():
         migrate()
-        from letta_ade.core.jobs import run_worker
-
         stop = StopRequest()
         say(
             f"Working on the jobs of {'DATABASE_URL' if settings.DATABASE_URL else settings.DATA_DIR}. Ctrl-C stops."
         )
-        asyncio.run(stop.run(run_worker))
+        asyncio.run(stop.run(_work))
+
+
+async def _work() -> None:
+    from letta_ade.background import Background
+    from letta_ade.llm.providers.clients import close_clients
+
+    background = Background()
+    background.start(name="worker", works_on_jobs=True)
+    try:
+        await background.wait()
+    finally:
+        await background.stop()
+        await close_clients()
 
 
 class StopRequest:

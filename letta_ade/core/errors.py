@@ -18,6 +18,10 @@ class AdeError(Exception):
         self.data = data
         super().__init__(self.message)
 
+    def wire_detail(self) -> str | dict[str, str]:
+        """What stands under `detail` in the answer of the API."""
+        return f"{self.code}: {self.message}"
+
 
 class Invalid(AdeError):
     """The request is not valid."""

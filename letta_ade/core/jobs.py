@@ -4,49 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from django.conf import settings
 from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import app
 
+from letta_ade.core.database import connection_parameters
+
 logger = logging.getLogger(__name__)
 
-__all__ = ["app", "run_worker"]
+__all__ = ["DEFAULT_QUEUE", "app", "run_worker"]
+
+#: Where a job waits that names no queue.
+DEFAULT_QUEUE = "default"
 
 
-async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool = True) -> None:
-    """Work on jobs until cancelled, or, without `wait`, until none is left.
+async def run_worker(
+    *, name: str = "worker", queues: Mapping[str, int] | None = None, wait: bool = True
+) -> None:
+    """Work on the jobs of these queues until cancelled, or, without `wait`, until none is left.
 
-    Signals stay with the server; running jobs get some seconds to finish.
+    `queues`: how many jobs of each may run at once; without it, a few of the default one. Signals stay with the
+    server; running jobs get some seconds to finish.
     """
-    database = settings.DATABASES["default"]
-    connector = PsycopgConnector(
-        kwargs={
-            "dbname": database["NAME"],
-            "user": database["USER"] or None,
-            "password": database["PASSWORD"] or None,
-            "host": database["HOST"] or None,
-            "port": database["PORT"] or None,
-            # sslmode and the like from DATABASE_URL.
-            **database["OPTIONS"],
-        },
-        min_size=1,
-        max_size=4,
-    )
+    connector = PsycopgConnector(kwargs=connection_parameters(), min_size=1, max_size=4)
     worker_app = app.with_connector(connector)
     async with _opened(worker_app):
         try:
-            await worker_app.run_worker_async(
-                concurrency=concurrency,
-                name=name,
-                wait=wait,
-                install_signal_handlers=False,
-                listen_notify=True,
-                delete_jobs="successful",
-                shutdown_graceful_timeout=5,
-            )
+            async with asyncio.TaskGroup() as workers:
+                for queue, concurrency in (queues or {DEFAULT_QUEUE: 4}).items():
+                    workers.create_task(
+                        worker_app.run_worker_async(
+                            concurrency=concurrency,
+                            name=f"{name}-{queue}",
+                            queues=[queue],
+                            wait=wait,
+                            install_signal_handlers=False,
+                            listen_notify=True,
+                            delete_jobs="successful",
+                            shutdown_graceful_timeout=5,
+                        )
+                    )
         except asyncio.CancelledError:
             logger.debug("the job worker was told to stop")
             raise

@@ -16,6 +16,8 @@ class ModelError(AdeError):
     error_type = "llm_error"
     #: Whether the loop may send the same request again before it gives up.
     is_transient = False
+    #: How long the provider asked to be left alone; None when it did not say.
+    retry_after_seconds: float | None = None
 
     def __init__(self, message: str, *, detail: str | None = None, request_id: str | None = None) -> None:
         super().__init__(message, detail=detail, request_id=request_id)

@@ -69,6 +69,8 @@ class ToolReturn:
     tool_call_id: str
     text: str
     is_error: bool = False
+    #: False: a rule or a person refused the call, and this says so.
+    was_run: bool = True
     stdout: tuple[str, ...] = ()
     stderr: tuple[str, ...] = ()
 

@@ -15,9 +15,10 @@ from django.utils import timezone
 from agents import streams
 from agents.models import Agent, ContextEntry, Message, ProviderTrace, Run, RunEvent, RunLease, Step
 from agents.runtime.events import BlockChanged, Event, RunEnded, StepStored, TextDelta
-from agents.services import execution, leases
+from agents.services import execution, leases, opening
 from agents.services.agents import AgentDraft, create_agent
-from agents.services.execution import InputMessage, RunRequest, StartedRun
+from agents.services.opening import StartedRun
+from agents.services.run_requests import InputMessage, RunRequest
 from letta_ade.core import threads
 from letta_ade.core.errors import Invalid, NotFound
 from letta_ade.llm.errors import ModelRateLimited
@@ -296,13 +297,13 @@ async def test_a_request_that_is_dropped_while_its_run_opens_leaves_a_run_that_g
 
 async def test_only_runs_that_go_on_keep_their_lease(agent: Agent, model: ScriptedModel) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(execution._open_run, caller, request(agent))
+    opened = await threads.run(opening.open_run, caller, request(agent))
     assert not isinstance(opened, StartedRun)
     before = await db(RunLease.objects.get)
-    assert await threads.run(leases.renew_leases, []) == set()
+    assert await threads.run(leases.renew_leases, []) == {}
     assert (await db(RunLease.objects.get)).expires_at == before.expires_at
     run_id = opened.open_run.run.id
-    assert await threads.run(leases.renew_leases, [run_id]) == {run_id}
+    assert await threads.run(leases.renew_leases, [run_id]) == {run_id: False}
     assert (await db(RunLease.objects.get)).expires_at > before.expires_at
 
 
@@ -326,11 +327,14 @@ async def test_a_process_that_lost_its_lease_cannot_write(agent: Agent, model: S
     release = asyncio.Event()
     model.add([gate(release), text("too late")])
     started = await start(agent)
-    await db(lambda: RunLease.objects.filter(run_id=started.run_id).update(epoch=7))
+    past = timezone.now() - timedelta(seconds=1)
+    taken = {"epoch": 7, "owner": "elsewhere:1:x", "expires_at": past}
+    await db(lambda: RunLease.objects.filter(run_id=started.run_id).update(**taken))
     release.set()
-    events = await finish(started.run_id)
-    assert isinstance(events[-1], RunEnded)
-    assert events[-1].status == "failed"
+    # Whoever took it tells how it ends; here it dies as well.
+    assert await threads.run(leases.reap_abandoned_runs) == [started.run_id]
+    ends = [event for event in await finish(started.run_id) if isinstance(event, RunEnded)]
+    assert [end.status for end in ends] == ["failed"]
     assert not await db(lambda: Message.objects.filter(role="assistant").exists())
 
 
@@ -338,7 +342,7 @@ async def test_a_run_whose_process_died_is_failed_with_a_reason_and_the_next_mes
     agent: Agent, model: ScriptedModel
 ) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(execution._open_run, caller, request(agent))
+    opened = await threads.run(opening.open_run, caller, request(agent))
     assert not isinstance(opened, StartedRun)
     dead = opened.open_run.run.id
     past = timezone.now() - timedelta(seconds=1)
@@ -371,7 +375,7 @@ async def test_the_reaper_ends_runs_of_dead_processes_of_this_machine_at_once(
     agent: Agent, model: ScriptedModel
 ) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(execution._open_run, caller, request(agent))
+    opened = await threads.run(opening.open_run, caller, request(agent))
     assert not isinstance(opened, StartedRun)
     run_id = opened.open_run.run.id
     assert await threads.run(leases.reap_abandoned_runs) == []
@@ -460,7 +464,7 @@ async def test_a_turn_takes_few_queries(agent: Agent, model: ScriptedModel) -> N
 
     def opened_queries() -> int:
         with CaptureQueriesContext(connection) as queries:
-            execution._open_run(caller, request(agent))
+            opening.open_run(caller, request(agent))
         return len([query for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])
 
     assert await db(opened_queries) <= 17

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from agents.jobs import forget_events, reap_runs
-from agents.models import Run, RunEvent, RunLease
+from agents.jobs import forget_events
+from agents.models import Run, RunEvent
 from letta_ade.core import threads
 from letta_ade.core.jobs import run_worker
 from tests.support.factories import make_run
@@ -36,20 +36,3 @@ async def test_a_worker_forgets_the_events_of_old_runs_and_no_others() -> None:
     await run_worker(wait=False)
     left = await threads.run(lambda: set(RunEvent.objects.values_list("id", flat=True)))
     assert left == {event.id for event in kept}
-
-
-async def test_a_worker_ends_runs_whose_lease_has_expired() -> None:
-    def abandoned() -> Run:
-        run = make_run(status="running")
-        past = timezone.now() - timedelta(minutes=1)
-        RunLease.objects.create(
-            conversation=run.conversation, run=run, owner="elsewhere:1:x", expires_at=past
-        )
-        return run
-
-    run = await threads.run(abandoned)
-    await threads.run(lambda: reap_runs.configure(queueing_lock=MINE).defer(timestamp=0))
-    await run_worker(wait=False)
-    await threads.run(run.refresh_from_db)
-    assert (run.status, run.stop_reason) == ("failed", "error")
-    assert not await threads.run(RunLease.objects.exists)

@@ -20,8 +20,17 @@ from agents.runtime.events import (
     event_from_data,
     event_to_data,
 )
-from agents.runtime.loop import CANCELLED_RETURN, Retry, run_loop
-from agents.runtime.ports import CallOutcome, PlannedCall, StepEnd, StepStart, StoredStep
+from agents.runtime.loop import CANCELLED_RETURN, run_loop
+from agents.runtime.model_call import Retry
+from agents.runtime.ports import (
+    AnswersEnd,
+    CallOutcome,
+    PlannedCall,
+    RunEnd,
+    StepEnd,
+    StepStart,
+    StoredStep,
+)
 from agents.runtime.snapshot import AttachedTool, CallSettings, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
 from letta_ade.core.ids import otid_at
@@ -40,6 +49,9 @@ class MemoryJournal:
         self.tools = tools
         self.begun: list[StepStart] = []
         self.ended: list[StepEnd] = []
+        self.answers: list[AnswersEnd] = []
+        #: The end of the run, once and only once.
+        self.ends: list[RunEnd] = []
         self.outcomes: list[CallOutcome] = []
         self.slow: asyncio.Event | None = None
         self.has_begun = asyncio.Event()
@@ -48,7 +60,9 @@ class MemoryJournal:
         self.begun.append(step)
         self.has_begun.set()
 
-    async def execute(self, step: StepStart, calls: Sequence[PlannedCall]) -> tuple[CallOutcome, ...]:
+    async def execute(
+        self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
+    ) -> tuple[CallOutcome, ...]:
         if self.slow is not None:
             self.slow.set()
             await asyncio.Event().wait()
@@ -56,11 +70,29 @@ class MemoryJournal:
 
     async def end_step(self, step: StepEnd) -> StoredStep:
         self.ended.append(step)
-        known = {outcome.tool_call_id for outcome in step.outcomes}
-        made = tuple(self._call(each) for each in step.calls if each.call.id not in known)
-        self.outcomes += [*step.outcomes, *made]
+        self._end(step.run_end)
+        made = () if step.is_request else self._run(step.calls, step.outcomes)
         messages = [{"id": step.message_id, "role": "assistant"}] if step.parts or step.calls else []
         return StoredStep(messages=messages, input_ids=[], outcomes=(*step.outcomes, *made))
+
+    async def store_answers(self, answers: AnswersEnd) -> StoredStep:
+        self.answers.append(answers)
+        self._end(answers.run_end)
+        made = self._run(answers.calls, answers.outcomes)
+        return StoredStep(messages=[], input_ids=[], outcomes=(*answers.outcomes, *made))
+
+    async def end_run(self, end: RunEnd) -> None:
+        self._end(end)
+
+    def _end(self, end: RunEnd | None) -> None:
+        if end is not None:
+            self.ends.append(end)
+
+    def _run(self, calls: Sequence[PlannedCall], known: Sequence[CallOutcome]) -> tuple[CallOutcome, ...]:
+        done = {outcome.tool_call_id for outcome in known}
+        made = tuple(self._call(each) for each in calls if each.call.id not in done)
+        self.outcomes += [*known, *made]
+        return made
 
     def _call(self, planned: PlannedCall) -> CallOutcome:
         result = self.tools[planned.call.name](**planned.arguments)
@@ -150,6 +182,7 @@ async def test_the_step_is_stored_before_it_is_told() -> None:
         tools=journal,
         token=CancelToken(),
         estimate=lambda message: 1,
+        retry=Retry(),
     )
     async for event in events:
         if isinstance(event, StepStored):
@@ -296,6 +329,7 @@ async def test_a_cancelled_run_stores_what_it_had_said() -> None:
             tools=journal,
             token=token,
             estimate=lambda message: 1,
+            retry=Retry(),
         )
         async for event in stream:
             events.append(event)

@@ -17,7 +17,7 @@ from agents.api.streaming import Format
 from agents.models import Agent, Run
 from agents.services import execution
 from agents.services.agents import AgentDraft, create_agent
-from agents.services.execution import InputMessage, RunRequest
+from agents.services.run_requests import InputMessage, RunRequest
 from letta_ade.core import threads
 from letta_ade.core.ids import new_id
 from letta_ade.llm.errors import ModelConnection

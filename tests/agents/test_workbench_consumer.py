@@ -12,7 +12,8 @@ from channels.testing import WebsocketCommunicator
 
 from agents.models import Agent, Message
 from agents.services.agents import AgentDraft, create_agent
-from agents.services.execution import InputMessage, RunRequest, start_run
+from agents.services.execution import start_run
+from agents.services.run_requests import InputMessage, RunRequest
 from agents.web.consumers import WorkbenchConsumer
 from letta_ade.core import threads
 from letta_ade.core.ids import new_id

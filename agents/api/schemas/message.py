@@ -7,8 +7,8 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field, model_validator
 
-from agents.services.execution import InputMessage, RunRequest
 from agents.services.messages import MessageFilters, MessagePage
+from agents.services.run_requests import InputMessage, RunRequest
 from letta_ade.core.errors import Invalid, Unprocessable, Unsupported
 from letta_ade.core.pagination import MOST_ROWS, Order
 from letta_ade.core.schemas import Body, Wire

@@ -1,0 +1,445 @@
+"""How a request becomes a run: everything is checked, the conversation is taken, and the loop gets its snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max, Sum
+from django.utils import timezone
+
+from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
+from agents.models.agent import AgentType
+from agents.models.run import RunStatus
+from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapshot
+from agents.runtime.tool_rules import Rule, RuleBook
+from agents.runtime.turn import past_calls
+from agents.services import leases
+from agents.services.approvals import (
+    PendingApproval,
+    PendingRequest,
+    find_answered,
+    find_pending,
+    match_answers,
+    pending_turn,
+)
+from agents.services.context import ContextMessage, load_context, to_chat_message
+from agents.services.conversations import get_conversation_with_agent
+from agents.services.journal import OpenRun, without_nulls
+from agents.services.run_requests import InputMessage, RunRequest
+from agents.services.system_message import load_memory, write_system_message
+from letta_ade.accounts.auth import Caller
+from letta_ade.core.errors import Invalid
+from letta_ade.core.ids import new_id, new_otid
+from letta_ade.llm import catalog
+from letta_ade.llm.client import ChatModel
+from letta_ade.llm.messages import ChatMessage, TextPart, ToolSpec, part_to_data
+from letta_ade.llm.tokens import estimate_messages
+from tools.models import Tool
+from tools.services.tools import tool_schema
+
+#: A request that is sent again with the same otids within this time gets the first one's run.
+_REPEAT_WINDOW = timedelta(hours=3)
+#: Types that answer as soon as they call no tool; the others answer through one (spec/agent-loop.md §1).
+DIRECT_TYPES = frozenset({AgentType.LETTA_V1, AgentType.SLEEPTIME})
+#: Between the events of a run and those after another process has taken it up: the first one may still be writing some.
+_EVENT_GAP = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedRun:
+    run_id: str
+    agent_id: str
+    conversation_id: str
+    #: The request had been sent before: this is that run, finished or not.
+    is_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRun:
+    """A run that is ready to go on."""
+
+    open_run: OpenRun
+    snapshot: Snapshot
+    model: ChatModel
+    #: The number of its last event so far.
+    last_event: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """A request that can be run, if its conversation is free."""
+
+    caller: Caller
+    request: RunRequest
+    agent: Agent
+    conversation: Conversation
+    run: Run
+    model: ChatModel
+    endpoint: str | None
+    inputs: list[Message]
+
+
+def open_run(caller: Caller, request: RunRequest) -> OpenedRun | StartedRun:
+    """The run, opened for this process; or the earlier run of a request that is repeated.
+
+    Raises NotFound (agent, conversation, model), Invalid (messages, answers), Forbidden, PendingApproval, RunBusy, or
+    ModelAuthentication when the provider has no key.
+    """
+    checked = _check(caller, request)
+    if isinstance(checked, StartedRun):
+        return checked
+    with transaction.atomic():
+        lease = leases.start_run_row(checked.run)
+        return _furnish(checked, lease)
+
+
+def queue_run(caller: Caller, request: RunRequest) -> StartedRun:
+    """The run, given to the workers; it holds its conversation from now on. Raises as `open_run`."""
+    checked = _check(caller, request)
+    if isinstance(checked, StartedRun):
+        return checked
+    run = checked.run
+    run.status = RunStatus.CREATED
+    run.request = {**request.to_data(caller), "inputs": [row.to_data() for row in checked.inputs]}
+    with transaction.atomic():
+        leases.start_run_row(run, owner=leases.QUEUE)
+        opened = _answers_for(checked, load_context(checked.conversation))
+        if isinstance(opened, StartedRun):
+            transaction.set_rollback(True)
+            return opened
+        leases.enqueue(run.id)
+    return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+
+
+def take_up_run(run_id: str) -> OpenedRun | None:
+    """A queued run, opened for this process where it stands; None when it is not to be had any more. Raises as `open_run`."""
+    lease = leases.take_up(run_id)
+    if lease is None:
+        return None
+    run, conversation = lease.run, lease.conversation
+    assert run.request is not None, "only runs that wait for a worker are queued"
+    request, caller = RunRequest.from_data(run.request)
+    handle = run.metadata["model"]
+    checked = _Checked(
+        caller=caller,
+        request=request,
+        agent=conversation.agent,
+        conversation=conversation,
+        run=run,
+        model=catalog.get_chat_model(handle),
+        endpoint=catalog.get_model_info(handle).endpoint,
+        inputs=[] if _has_stored_inputs(run) else _kept_inputs(run),
+    )
+    with transaction.atomic():
+        opened = _furnish(checked, lease)
+    assert isinstance(opened, OpenedRun), "a repeat is recognised before a run is queued"
+    steps = run.steps.aggregate(last=Max("number"))["last"]
+    last_event = RunEvent.objects.filter(run=run).aggregate(last=Max("seq"))["last"]
+    if steps is None:
+        return replace(opened, last_event=last_event + _EVENT_GAP if last_event else 0)
+    return replace(
+        opened,
+        snapshot=replace(opened.snapshot, resumed=_resumed(run, steps)),
+        last_event=(last_event or 0) + _EVENT_GAP,
+    )
+
+
+def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
+    caller.check("edit")
+    if not request.messages and request.answers is None:
+        raise Invalid("A request needs at least one message.")
+    conversation = get_conversation_with_agent(
+        caller=caller, agent_id=request.agent_id, conversation_id=request.conversation_id
+    )
+    agent = conversation.agent
+    if repeat := _find_repeat(conversation, request):
+        return repeat
+    handle = request.override_model or agent.model
+    # May ask the provider for its models, so it comes before the transaction.
+    model = catalog.get_chat_model(handle)
+    endpoint = catalog.get_model_info(handle).endpoint
+    run = _new_run(caller, agent, conversation, request, handle)
+    inputs = [_input_row(run, caller, message) for message in request.messages]
+    _check_size(agent, inputs)
+    return _Checked(
+        caller=caller,
+        request=request,
+        agent=agent,
+        conversation=conversation,
+        run=run,
+        model=model,
+        endpoint=endpoint,
+        inputs=inputs,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """The answers of a request, with the calls that they are for."""
+
+    pending: PendingRequest | None = None
+    items: tuple[dict[str, Any], ...] = ()
+
+
+def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answers | StartedRun:
+    """What the request answers, or the run in which the same was answered before."""
+    pending, answers = find_pending(context), checked.request.answers
+    if pending is None and answers is None:
+        return _Answers()
+    if pending is None:
+        assert answers is not None, "one of the two is there"
+        earlier = find_answered(context, answers)
+        if earlier is None:
+            raise Invalid("No tool call of this conversation waits for an approval or a return.")
+        if not checked.inputs:
+            run = checked.run
+            return StartedRun(
+                run_id=earlier, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
+            )
+        # The answers have been heard; what was said beside them has not.
+        return _Answers()
+    if answers is None:
+        raise PendingApproval(pending.message_id)
+    return _Answers(pending=pending, items=tuple(match_answers(pending, answers)))
+
+
+def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
+    """Load what the run works with, now that nobody else writes to its conversation. In a transaction."""
+    agent, conversation, run = checked.agent, checked.conversation, checked.run
+    # What it was before the lease, the run before this one may have changed.
+    conversation.refresh_from_db(fields=["compiled_hash", "compiled_at", "last_message_at"])
+    if agent.message_buffer_autoclear and checked.inputs:
+        conversation.entries.filter(position__gt=0).delete()
+    context = load_context(conversation)
+    answers = _answers_for(checked, context)
+    if isinstance(answers, StartedRun):
+        transaction.set_rollback(True)
+        return answers
+    memory = load_memory(agent)
+    tools = list(Tool.objects.filter(agent_links__agent=agent).order_by("name"))
+    system = write_system_message(
+        agent=agent,
+        conversation=conversation,
+        memory=memory,
+        current_id=context[0].message_id if context and context[0].position == 0 else None,
+    )
+    open_run = OpenRun(
+        caller=checked.caller,
+        agent=agent,
+        conversation=conversation,
+        run=run,
+        lease=lease,
+        inputs=checked.inputs,
+        answers=[_answer_row(checked, answers.items)] if answers.items else [],
+        next_position=max((entry.position for entry in context), default=0) + 1,
+        last_message_at=conversation.last_message_at,
+        block_ids={block.label: block.id for block in memory.blocks},
+        archive_ids=memory.archive_ids,
+        return_limits={tool.name: tool.return_char_limit for tool in tools},
+        parallel_tools=frozenset(tool.name for tool in tools if tool.enable_parallel_execution),
+        model_endpoint=checked.endpoint,
+        has_stored_inputs=not checked.inputs,
+    )
+    chat = [entry.chat for entry in context if entry.position > 0]
+    chat.insert(0, _system_of(checked.request, system.new_text, context))
+    snapshot = _snapshot(checked, chat, tools, answers)
+    return OpenedRun(open_run=open_run, snapshot=snapshot, model=checked.model)
+
+
+def _snapshot(
+    checked: _Checked, chat: Sequence[ChatMessage], tools: Sequence[Tool], answers: _Answers
+) -> Snapshot:
+    agent, request = checked.agent, checked.request
+    pending = None
+    if answers.pending is not None:
+        pending = pending_turn(answers.pending, answers.items, context_window=agent.context_window_limit)
+    is_new_turn = pending is None and bool(checked.inputs)
+    return Snapshot(
+        run_id=checked.run.id,
+        agent_id=agent.id,
+        conversation_id=checked.conversation.id,
+        caller_name=checked.caller.name,
+        caller_id=checked.caller.id,
+        context=tuple(chat),
+        tools=_tools(tools, request),
+        rules=RuleBook(Rule.from_data(rule) for rule in agent.tool_rules),
+        settings=call_settings(agent),
+        context_window=agent.context_window_limit,
+        max_steps=request.max_steps or settings.DEFAULT_MAX_STEPS,
+        loop="direct" if agent.agent_type in DIRECT_TYPES else "heartbeat",
+        inputs=tuple(to_chat_message(row) for row in checked.inputs),
+        input_data=tuple(row.to_data() for row in checked.inputs),
+        past_calls=() if is_new_turn else past_calls(chat),
+        pending=pending,
+    )
+
+
+def _tools(tools: Sequence[Tool], request: RunRequest) -> tuple[AttachedTool, ...]:
+    """The agent's tools by name, so that equal requests begin with equal text, and the client's, which hide them."""
+    hidden = {tool.name for tool in request.client_tools}
+    own = tuple(_attached(tool) for tool in tools if tool.name not in hidden)
+    client = tuple(
+        AttachedTool(
+            spec=ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters),
+            is_client=True,
+        )
+        for tool in request.client_tools
+    )
+    return own + client
+
+
+def _system_of(request: RunRequest, new_text: str | None, context: Sequence[ContextMessage]) -> ChatMessage:
+    if request.override_system is not None:
+        return _system(request.override_system)
+    text = context[0].chat.text if new_text is None else new_text
+    return _system(f"{text}\n\n{request.skills_text}" if request.skills_text else text)
+
+
+def _system(text: str) -> ChatMessage:
+    return ChatMessage(role="system", parts=(TextPart(text=text),))
+
+
+def _find_repeat(conversation: Conversation, request: RunRequest) -> StartedRun | None:
+    otids = request.otids
+    if not otids or len(otids) < request.item_count:
+        return None
+    run = (
+        Run.objects.filter(
+            conversation=conversation,
+            otids=otids,
+            created_at__gt=timezone.now() - _REPEAT_WINDOW,
+            status__in=[RunStatus.CREATED, RunStatus.RUNNING, RunStatus.COMPLETED],
+        )
+        .order_by("-created_at")
+        .first()
+    )
+    if run is None:
+        return None
+    return StartedRun(
+        run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
+    )
+
+
+def _new_run(
+    caller: Caller, agent: Agent, conversation: Conversation, request: RunRequest, handle: str
+) -> Run:
+    return Run(
+        workspace_id=agent.workspace_id,
+        agent=agent,
+        conversation=conversation,
+        status=RunStatus.RUNNING,
+        background=request.background,
+        metadata={"run_type": request.run_type, "model": handle},
+        request_config=request.request_config,
+        otids=request.otids,
+        created_by_id=caller.id,
+        last_updated_by_id=caller.id,
+    )
+
+
+def _input_row(run: Run, caller: Caller, message: InputMessage) -> Message:
+    content = without_nulls([part_to_data(part) for part in message.content])
+    if not any(part["type"] != "text" or part["text"] for part in content):
+        raise Invalid("A message needs content: its text is empty.")
+    return Message(
+        id=new_id("message"),
+        workspace_id=run.workspace_id,
+        agent_id=run.agent_id,
+        conversation_id=run.conversation_id,
+        run_id=run.id,
+        role=message.role,
+        content=content,
+        otid=message.otid or new_otid(),
+        name=message.name,
+        sender_id=message.sender_id,
+        group_id=message.group_id,
+        created_at=timezone.now(),
+        created_by_id=caller.id,
+    )
+
+
+def _answer_row(checked: _Checked, items: Sequence[dict[str, Any]]) -> Message:
+    given = checked.request.answers
+    assert given is not None, "items come from answers"
+    run = checked.run
+    return Message(
+        id=new_id("message"),
+        workspace_id=run.workspace_id,
+        agent_id=run.agent_id,
+        conversation_id=run.conversation_id,
+        run_id=run.id,
+        role="approval",
+        approvals=without_nulls(list(items)),
+        otid=given.otid or new_otid(),
+        group_id=given.group_id,
+        created_at=timezone.now(),
+        created_by_id=checked.caller.id,
+    )
+
+
+def _check_size(agent: Agent, inputs: Sequence[Message]) -> None:
+    tokens = estimate_messages(tuple(to_chat_message(row) for row in inputs))
+    if tokens > agent.context_window_limit:
+        raise Invalid(
+            f"The message is about {tokens:,} tokens long and the agent's context window has "
+            f"{agent.context_window_limit:,}. Send less, or put the text into archival memory."
+        )
+
+
+def _attached(tool: Tool) -> AttachedTool:
+    schema = tool_schema(tool)
+    return AttachedTool(
+        spec=ToolSpec(
+            name=tool.name,
+            description=schema.get("description") or "",
+            parameters=schema.get("parameters") or {"type": "object", "properties": {}},
+        ),
+        is_parallel=tool.enable_parallel_execution,
+    )
+
+
+def call_settings(agent: Agent) -> CallSettings:
+    """What the agent's model settings mean for a call."""
+    stored = agent.model_settings
+    thinking = stored.get("thinking") or {}
+    return CallSettings(
+        max_output_tokens=stored.get("max_output_tokens"),
+        temperature=stored.get("temperature"),
+        reasoning_effort=(stored.get("reasoning") or {}).get("reasoning_effort"),
+        thinking_tokens=thinking.get("budget_tokens") if thinking.get("type") == "enabled" else None,
+        parallel_tool_calls=bool(stored.get("parallel_tool_calls", True)),
+        response_format=agent.response_format or stored.get("response_format"),
+    )
+
+
+def _has_stored_inputs(run: Run) -> bool:
+    inputs = (run.request or {}).get("inputs", [])
+    return not inputs or Message.objects.filter(id=inputs[0]["id"], is_err=False).exists()
+
+
+def _kept_inputs(run: Run) -> list[Message]:
+    rows = [Message.from_data(data) for data in (run.request or {}).get("inputs", [])]
+    for row in rows:
+        row.workspace_id, row.created_by_id = run.workspace_id, run.created_by_id
+    return rows
+
+
+def _resumed(run: Run, last_number: int) -> Resumed:
+    """How far the run had come; a step that was lost with its process does not count."""
+    stored = run.steps.filter(status="success")
+    names = (
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "cached_input_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+    )
+    sums = {name: value for name, value in stored.aggregate(**{n: Sum(n) for n in names}).items() if value}
+    count = stored.count()
+    return Resumed(steps=count, last_number=last_number, usage={**sums, "step_count": count})

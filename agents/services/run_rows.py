@@ -1,0 +1,96 @@
+"""The rows of a run and of its lease as SQL statements: every turn writes them, and the ORM would take longer to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from agents.models import Run, RunLease
+from agents.runtime.ports import RunEnd
+from letta_ade.core.inserts import Insert
+
+_RUN = Insert(Run)
+_LEASE = Insert(RunLease)
+_TAKE_LEASE = f"{_LEASE.head}{_LEASE.marks} ON CONFLICT (conversation_id) DO NOTHING RETURNING 1"
+_INSERT_RUN = f"WITH run AS ({_RUN.head}{_RUN.marks}), lease AS ({_TAKE_LEASE}) SELECT count(*) FROM lease"  # noqa: S608 - all of it is ours
+
+_HELD = """
+conversation_id = %(conversation_id)s AND run_id = %(run_id)s AND owner = %(owner)s AND epoch = %(epoch)s
+"""
+_LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {_HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
+
+_RENEW = """
+UPDATE agents_runlease SET expires_at = %s WHERE owner = %s AND run_id = ANY(%s) RETURNING run_id, is_stop_requested
+"""
+
+_END_RUN = f"""
+WITH lease AS (
+  DELETE FROM agents_runlease WHERE {_HELD} RETURNING run_id
+), agent AS (
+  UPDATE agents_agent SET last_stop_reason = %(stop_reason)s, last_run_completion = %(now)s, last_run_duration_ms = %(duration_ms)s
+  WHERE id = %(agent_id)s AND EXISTS (SELECT 1 FROM lease)
+)
+UPDATE agents_run SET
+  status = %(status)s, stop_reason = %(stop_reason)s, completed_at = %(now)s, updated_at = %(now)s, request = NULL,
+  total_duration_ns = %(duration_ms)s::bigint * 1000000, ttft_ns = %(ttft_ns)s, metadata = metadata || %(error)s
+WHERE id IN (SELECT run_id FROM lease)
+"""  # noqa: S608 - all of it is ours
+
+
+def insert_run(run: Run, lease: RunLease) -> bool:
+    """Insert the run, and the lease if the conversation is free; whether it was. In a transaction that a no rolls back."""
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT_RUN, [*_RUN.values([run]), *_LEASE.values([lease])])
+        return bool(cursor.fetchone()[0])
+
+
+def insert_lease(lease: RunLease) -> bool:
+    """Insert the lease if the conversation is free; whether it was."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_LEASE, _LEASE.values([lease]))
+        return cursor.fetchone() is not None
+
+
+def lock_lease(lease: RunLease) -> bool:
+    """Lock the lease until the transaction ends; False when it is somebody else's by now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_LEASE, _held(lease))
+        return cursor.fetchone() is not None
+
+
+def renew_leases(owner: str, run_ids: Sequence[str], expires_at: datetime) -> dict[str, bool]:
+    """Move the end of these leases; those that are still the owner's, and whether their run is to stop."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, [expires_at, owner, list(run_ids)])
+        return dict(cursor.fetchall())
+
+
+def end_run_row(lease: RunLease, *, agent_id: str, end: RunEnd, ttft_ns: int | None) -> bool:
+    """End the run and give its lease back; False, and nothing is changed, when the lease is somebody else's by now."""
+    values: dict[str, Any] = {
+        **_held(lease),
+        "agent_id": agent_id,
+        "status": end.status,
+        "stop_reason": end.stop_reason,
+        "error": Jsonb({"error": end.error} if end.error is not None else {}),
+        "duration_ms": end.duration_ms,
+        "ttft_ns": ttft_ns,
+        "now": timezone.now(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_END_RUN, values)
+        return bool(cursor.rowcount)
+
+
+def _held(lease: RunLease) -> dict[str, Any]:
+    return {
+        "conversation_id": lease.conversation_id,
+        "run_id": lease.run_id,
+        "owner": lease.owner,
+        "epoch": lease.epoch,
+    }

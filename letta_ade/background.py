@@ -1,0 +1,65 @@
+"""What a process does beside answering requests: it works on jobs, hears other processes, and watches over leases."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from django.conf import settings
+
+from agents.services import execution
+from agents.services.leases import RUN_QUEUE
+from letta_ade.core import jobs, notices
+
+logger = logging.getLogger(__name__)
+
+
+class Background:
+    """The tasks of one process. `stop` ends its runs as well, with a reason or by handing them over."""
+
+    def __init__(self) -> None:
+        self._worker: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+
+    def start(self, *, name: str, works_on_jobs: bool) -> None:
+        """Begin; on the serving loop. `name` is how the workers are called in the queue."""
+        self._watchers = [
+            _task(work) for work in (notices.listen(), execution.watch_stops(), execution.watch_leases())
+        ]
+        if works_on_jobs:
+            self._worker = _task(_work(name))
+
+    async def wait(self) -> None:
+        """Until the worker ends, which it does when it is cancelled or fails."""
+        if self._worker is not None:
+            await self._worker
+
+    async def end_runs(self) -> None:
+        """End every run with a reason, so that its readers hear it, and take up no other."""
+        if self._worker is not None:
+            self._worker.cancel()
+        await execution.close()
+
+    async def stop(self) -> None:
+        """End everything."""
+        await self.end_runs()
+        tasks = [*self._watchers, *([self._worker] if self._worker else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    # A context of its own: one made inside a request dies with the request's thread context.
+    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+
+async def _work(name: str) -> None:
+    """The workers; without them a server still answers, so their failure is told and not fatal."""
+    try:
+        await jobs.run_worker(name=name, queues={jobs.DEFAULT_QUEUE: 4, RUN_QUEUE: settings.BACKGROUND_RUNS})
+    except Exception:
+        logger.exception("the job worker has stopped")
