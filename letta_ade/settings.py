@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
+from letta_ade.core.addresses import AllowList
 from letta_ade.core.data_folder import default_data_dir, make_data_dir
 from letta_ade.llm.environment import PROVIDER_VARIABLES
 
@@ -53,6 +54,14 @@ def env_int(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -
 def env_list(name: str) -> list[str]:
     """Parts of a text, split at commas."""
     return [part.strip() for part in env(name).split(",") if part.strip()]
+
+
+def env_allow_list(name: str) -> AllowList:
+    """Host names, addresses and networks, split at commas."""
+    try:
+        return AllowList.parse(env_list(name))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from None
 
 
 def read_or_make_secret_key(data_dir: Path) -> str:
@@ -215,6 +224,9 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+
+#: What may be called although it is not public, where a user chose the address (core/outbound.py).
+OUTBOUND_ALLOW = env_allow_list("ADE_OUTBOUND_ALLOW")
 
 #: A request body over this is refused (413); images and agent files travel in it.
 MAX_BODY_BYTES = env_int("ADE_MAX_BODY_MB", 64, least=1) * 1024 * 1024
