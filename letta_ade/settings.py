@@ -227,6 +227,10 @@ USE_I18N = False
 
 #: What may be called although it is not public, where a user chose the address (core/outbound.py).
 OUTBOUND_ALLOW = env_allow_list("ADE_OUTBOUND_ALLOW")
+#: Images that a message names by address: the largest, how many in a request, and how long each may take.
+MAX_IMAGE_BYTES = env_int("ADE_MAX_IMAGE_MB", 10, least=1) * 1024 * 1024
+MOST_IMAGES_BY_ADDRESS = 20
+IMAGE_SECONDS = 5.0
 
 #: A request body over this is refused (413); images and agent files travel in it.
 MAX_BODY_BYTES = env_int("ADE_MAX_BODY_MB", 64, least=1) * 1024 * 1024

@@ -115,7 +115,7 @@ async def fetch(call: Call, *, look_up: LookUp = look_up) -> Answer:
         async with asyncio.timeout(call.total_seconds):
             return await _follow(call, look_up)
     except TimeoutError as error:
-        raise OutboundFailed(f"{_shown(call.url)} did not answer within {call.total_seconds:g} s.") from error
+        raise OutboundFailed(f"{shown_url(call.url)} did not answer within {call.total_seconds:g} s.") from error
 
 
 def fetch_sync(call: Call, *, look_up: LookUp = look_up) -> Answer:
@@ -168,12 +168,12 @@ async def _follow(call: Call, look_up: LookUp) -> Answer:
             return answer
         following = _parse(_joined(target.url, location))
         if (target.url.scheme, following.url.scheme) == ("https", "http"):
-            raise OutboundRefused(f"{_shown(call.url)} leads from https to http.")
+            raise OutboundRefused(f"{shown_url(call.url)} leads from https to http.")
         if (following.host, following.port) != (target.host, target.port):
             # What the caller sent was meant for the first server.
             call = replace(call, headers={})
         target = following
-    raise OutboundFailed(f"{_shown(call.url)} leads on more than {call.most_redirects} times.")
+    raise OutboundFailed(f"{shown_url(call.url)} leads on more than {call.most_redirects} times.")
 
 
 def _parse(url: str) -> _Target:
@@ -183,20 +183,20 @@ def _parse(url: str) -> _Target:
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
-        raise OutboundRefused(f"{_shown(url)} is not an address: {error}") from error
+        raise OutboundRefused(f"{shown_url(url)} is not an address: {error}") from error
     if parsed.scheme not in _PORTS:
-        raise OutboundRefused(f"{_shown(url)} is neither http nor https.")
+        raise OutboundRefused(f"{shown_url(url)} is neither http nor https.")
     if parsed.userinfo:
-        raise OutboundRefused(f"{_shown(url)} holds a user name or a password.")
+        raise OutboundRefused(f"{shown_url(url)} holds a user name or a password.")
     if not parsed.host:
-        raise OutboundRefused(f"{_shown(url)} names no host.")
+        raise OutboundRefused(f"{shown_url(url)} names no host.")
     try:
         host = parse_host(parsed.raw_host.decode("ascii"))
     except ValueError as error:
-        raise OutboundRefused(f"{_shown(url)} cannot be called: {error}.") from error
+        raise OutboundRefused(f"{shown_url(url)} cannot be called: {error}.") from error
     port = parsed.port if parsed.port is not None else _PORTS[parsed.scheme]
     if not 0 < port < 65536:
-        raise OutboundRefused(f"{_shown(url)} has no possible port.")
+        raise OutboundRefused(f"{shown_url(url)} has no possible port.")
     return _Target(url=parsed, host=host, port=port)
 
 
@@ -206,7 +206,7 @@ def _joined(url: httpx2.URL, location: str) -> str:
     try:
         return str(url.join(location))
     except httpx2.InvalidURL as error:
-        raise OutboundFailed(f"{_shown(str(url))} leads to something that is no address: {error}") from error
+        raise OutboundFailed(f"{shown_url(str(url))} leads to something that is no address: {error}") from error
 
 
 async def _addresses(target: _Target, look_up: LookUp) -> list[Address]:
@@ -380,7 +380,7 @@ def _reason(error: Exception) -> str:
     return os.strerror(system.errno or 0).lower() if system is not None else str(error) or "it was closed"
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """The address as errors quote it: without a password, and not for ever."""
     text = re.sub(r"//[^/?#]*@", "//…@", url)
     return repr(text if len(text) <= 200 else f"{text[:200]}…")
