@@ -250,6 +250,8 @@ LLM_RETRY_PAUSE_SECONDS = 0.5
 #: Pause between the words of demo/assistant.
 DEMO_WORD_PAUSE_SECONDS = env_int("ADE_DEMO_WORD_PAUSE_MS", 25, most=1000) / 1000
 
+#: Each app's jobs are in its module of this name; a worker knows no others, and defers no others on time.
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 #: Work on jobs inside the serving process. Tests and further web processes do not.
 RUN_JOB_WORKER = env_flag("ADE_JOB_WORKER", True)
 

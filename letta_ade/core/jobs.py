@@ -8,12 +8,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from django.conf import settings
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.contrib.django import app
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["app", "run_worker"]
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="requeue_stalled_jobs", pass_context=True)
+async def requeue_stalled_jobs(context: JobContext, timestamp: int) -> None:
+    """Give the jobs of a worker that has died to the others; the worker's sign of life tells."""
+    manager = context.app.job_manager
+    for job in await manager.get_stalled_jobs():
+        logger.warning("job %s (%s) was abandoned by its worker and is done again", job.id, job.task_name)
+        await manager.retry_job(job)
 
 
 async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool = True) -> None:

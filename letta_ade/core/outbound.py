@@ -115,7 +115,9 @@ async def fetch(call: Call, *, look_up: LookUp = look_up) -> Answer:
         async with asyncio.timeout(call.total_seconds):
             return await _follow(call, look_up)
     except TimeoutError as error:
-        raise OutboundFailed(f"{shown_url(call.url)} did not answer within {call.total_seconds:g} s.") from error
+        raise OutboundFailed(
+            f"{shown_url(call.url)} did not answer within {call.total_seconds:g} s."
+        ) from error
 
 
 def fetch_sync(call: Call, *, look_up: LookUp = look_up) -> Answer:
@@ -206,7 +208,9 @@ def _joined(url: httpx2.URL, location: str) -> str:
     try:
         return str(url.join(location))
     except httpx2.InvalidURL as error:
-        raise OutboundFailed(f"{shown_url(str(url))} leads to something that is no address: {error}") from error
+        raise OutboundFailed(
+            f"{shown_url(str(url))} leads to something that is no address: {error}"
+        ) from error
 
 
 async def _addresses(target: _Target, look_up: LookUp) -> list[Address]:
