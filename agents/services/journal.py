@@ -17,6 +17,7 @@ from agents.runtime.events import BlockChanged
 from agents.runtime.ports import CallOutcome, PlannedCall, StepEnd, StepStart, StoredStep
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block
+from agents.services.callbacks import announce_end
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import check_lease
 from agents.services.step_rows import end_run_row, finish_step, insert_messages, insert_step
@@ -316,5 +317,6 @@ def end_run(
             now=timezone.now(),
         )
         if has_ended:
+            announce_end(opened.run)
             for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
                 nudge(group, "run_ended", run_id=lease.run_id, agent_id=opened.agent.id, status=status)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from agents.models import Conversation, Message, Run, RunEvent, RunLease
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.endings import error_payload
+from agents.services.callbacks import announce_end
 from agents.services.context import searchable_text
 from letta_ade.core.errors import Conflict
 
@@ -136,6 +137,7 @@ def fail_abandoned(run_id: str) -> None:
     last = RunEvent.objects.filter(run=run).order_by("-seq").values_list("seq", flat=True).first() or 0
     data = {"status": "failed", "stop_reason": "error", "usage": {}, "error": error, "duration_ms": 0}
     RunEvent.objects.create(run=run, seq=last + 1, type="RunEnded", data=data)
+    announce_end(run)
 
 
 def _keep_inputs(run: Run) -> None:
