@@ -122,7 +122,7 @@ EXTRA_HOSTS = env_list("ADE_ALLOWED_HOSTS")
 ACCEPTABLE_ORIGINS = env_list("ACCEPTABLE_ORIGINS")
 #: Ask for a key or a login even on loopback.
 REQUIRE_LOGIN = env_flag("ADE_REQUIRE_LOGIN")
-#: Behind a proxy that sets X-Forwarded-Proto.
+#: Behind a proxy that sets X-Forwarded-Proto and X-Forwarded-For: both are believed.
 TRUST_PROXY = env_flag("ADE_TRUST_PROXY")
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -200,6 +200,12 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "web:login"
 LOGIN_REDIRECT_URL = "web:home"
 
+#: How long somebody stays signed in, used or not.
+SESSION_HOURS = env_int("ADE_SESSION_HOURS", 14 * 24, least=1, most=24 * 365)
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{URL_PREFIX}/"
+#: How often an open websocket is asked whether its caller may still be there.
+ACCESS_CHECK_SECONDS = 60.0
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = "ade_session"
