@@ -112,7 +112,10 @@ def resolve_caller(door: Door, user: User | None = None) -> Caller:
 def _key_caller(door: Door, secret: str) -> Caller:
     address, key_hash = client_address(door), hash_secret(secret)
     if wait := attempts.keys.wait_seconds(address, key_hash):
-        raise TooManyAttempts("Too many wrong API keys came from this address.", retry_after=math.ceil(wait))
+        raise TooManyAttempts(
+            "Too many wrong API keys came from this address. Try again in a few minutes.",
+            retry_after=math.ceil(wait),
+        )
     key = find_api_key(secret)
     if key is None:
         attempts.keys.fail(address, key_hash)
