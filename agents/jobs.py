@@ -1,4 +1,4 @@
-"""Jobs that keep runs in order."""
+"""Jobs that keep runs in order, and tell of their ends."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
+from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate.jobs import Job
 
 from agents.models import RunEvent
-from agents.services import execution
+from agents.services import callbacks, execution
 from agents.services.leases import EXECUTE_RUN, RUN_QUEUE
 from letta_ade.core import threads
 from letta_ade.core.jobs import app
@@ -45,3 +47,19 @@ def _forget_some() -> int:
     ids = list(old.values_list("id", flat=True)[:_EVENTS_AT_ONCE])
     deleted, _ = RunEvent.objects.filter(id__in=ids).delete()
     return deleted
+
+
+class _AfterAPause(BaseRetryStrategy):
+    """Again, also when a stopping worker broke it off. A callback that is given up raises nothing."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        tried = job.attempts + 1
+        if tried >= settings.CALLBACK_TRIES:
+            return None
+        return RetryDecision(retry_in={"seconds": callbacks.pause_after(tried)})
+
+
+@app.task(name=callbacks.JOB, retry=_AfterAPause(), pass_context=True)
+async def send_callback(context: JobContext, run_id: str) -> None:
+    """Tell the end of a run to the address that its request named."""
+    await callbacks.send(run_id, attempt=context.job.attempts + 1)

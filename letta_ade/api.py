@@ -19,7 +19,8 @@ from agents.api.messages import router as messages
 from agents.api.passages import router as passages
 from agents.api.runs import router as runs
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
-from letta_ade.core.errors import AdeError, Unauthenticated
+from letta_ade.accounts.sessions import user_of_cookies
+from letta_ade.core.errors import AdeError, TooManyAttempts, Unauthenticated
 from letta_ade.core.json_bodies import BodyParser, InvalidJson
 from letta_ade.core.schemas import MALFORMED_ID, respond
 from letta_ade.core.version import product_version
@@ -38,11 +39,7 @@ _BAD_VALUE_STATES = {"23514", "23502"}
 
 def authenticate(request: HttpRequest) -> Caller:
     """The caller, which operations find at `request.auth`. Raises Unauthenticated or Forbidden."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    door = Door(
-        headers=headers, client_host=request.META.get("REMOTE_ADDR") or None, method=request.method or "GET"
-    )
-    return resolve_caller(door)
+    return resolve_caller(Door.of(request))
 
 
 api = NinjaAPI(
@@ -98,7 +95,11 @@ def error_response(request: HttpRequest, error: AdeError) -> HttpResponse:
         case _:
             body = {"detail": error.wire_detail(), **error.data}
     response = respond(body, status=error.status)
-    if should_not_retry(request, error.status, is_retryable=error.is_retryable):
+    is_guessing = isinstance(error, TooManyAttempts)
+    if is_guessing:
+        response["Retry-After"] = str(error.data["retry_after"])
+    # A wrong key does not become a right one.
+    if is_guessing or should_not_retry(request, error.status, is_retryable=error.is_retryable):
         response["x-should-retry"] = "false"
     return response
 
@@ -182,7 +183,11 @@ def _on_exception(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def openapi(request: HttpRequest) -> HttpResponse:
-    """The API's description."""
+    """The API's description, for who may call it; people read it in their browsers, so a session will do."""
+    try:
+        resolve_caller(Door.of(request), user_of_cookies(request.headers.get("Cookie", "")))
+    except AdeError as error:
+        return error_response(request, error)
     return JsonResponse(api.get_openapi_schema(path_prefix="/v1/"))
 
 

@@ -20,6 +20,7 @@ commands:
   test         run the tests; further arguments go to pytest
   worker       work on jobs only, beside a running server
   createuser   make a user who can log in
+  passwd       set a user's password that was forgotten
   apikey       make a key for a program; it is shown once
   doctor       look at what the server needs and say what is wrong
 
@@ -81,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("--name", default="", help="shown beside what the user does")
     user.add_argument("--role", default="editor", choices=["owner", "editor", "reviewer", "viewer"])
     user.set_defaults(run=_create_user)
+
+    password = commands.add_parser(
+        "passwd",
+        description="set a user's password that was forgotten; it is asked for, or read from the input",
+    )
+    password.add_argument("email")
+    password.set_defaults(run=_set_password)
 
     key = commands.add_parser("apikey", description="make a key for a program; it is shown once")
     key.add_argument("name", help="what the key is for")
@@ -177,6 +185,12 @@ def _create_user(options: argparse.Namespace) -> None:
     from letta_ade.commands import people
 
     people.create_user(email=options.email, name=options.name, role=options.role)
+
+
+def _set_password(options: argparse.Namespace) -> None:
+    from letta_ade.commands import people
+
+    people.set_password(email=options.email)
 
 
 def _create_key(options: argparse.Namespace) -> None:

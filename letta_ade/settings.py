@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
+from letta_ade.core.addresses import AllowList
 from letta_ade.core.data_folder import default_data_dir, make_data_dir
 from letta_ade.llm.environment import PROVIDER_VARIABLES
 
@@ -53,6 +54,14 @@ def env_int(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -
 def env_list(name: str) -> list[str]:
     """Parts of a text, split at commas."""
     return [part.strip() for part in env(name).split(",") if part.strip()]
+
+
+def env_allow_list(name: str) -> AllowList:
+    """Host names, addresses and networks, split at commas."""
+    try:
+        return AllowList.parse(env_list(name))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from None
 
 
 def read_or_make_secret_key(data_dir: Path) -> str:
@@ -113,7 +122,7 @@ EXTRA_HOSTS = env_list("ADE_ALLOWED_HOSTS")
 ACCEPTABLE_ORIGINS = env_list("ACCEPTABLE_ORIGINS")
 #: Ask for a key or a login even on loopback.
 REQUIRE_LOGIN = env_flag("ADE_REQUIRE_LOGIN")
-#: Behind a proxy that sets X-Forwarded-Proto.
+#: Behind a proxy that sets X-Forwarded-Proto and X-Forwarded-For: both are believed.
 TRUST_PROXY = env_flag("ADE_TRUST_PROXY")
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -191,6 +200,12 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "web:login"
 LOGIN_REDIRECT_URL = "web:home"
 
+#: How long somebody stays signed in, used or not.
+SESSION_HOURS = env_int("ADE_SESSION_HOURS", 14 * 24, least=1, most=24 * 365)
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{URL_PREFIX}/"
+#: How often an open websocket is asked whether its caller may still be there.
+ACCESS_CHECK_SECONDS = 60.0
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = "ade_session"
@@ -216,6 +231,13 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 
+#: What may be called although it is not public, where a user chose the address (core/outbound.py).
+OUTBOUND_ALLOW = env_allow_list("ADE_OUTBOUND_ALLOW")
+#: Images that a message names by address: the largest, how many in a request, and how long each may take.
+MAX_IMAGE_BYTES = env_int("ADE_MAX_IMAGE_MB", 10, least=1) * 1024 * 1024
+MOST_IMAGES_BY_ADDRESS = 20
+IMAGE_SECONDS = 5.0
+
 #: A request body over this is refused (413); images and agent files travel in it.
 MAX_BODY_BYTES = env_int("ADE_MAX_BODY_MB", 64, least=1) * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
@@ -234,7 +256,7 @@ LLM_RETRY_PAUSE_SECONDS = 0.5
 #: Pause between the words of demo/assistant.
 DEMO_WORD_PAUSE_SECONDS = env_int("ADE_DEMO_WORD_PAUSE_MS", 25, most=1000) / 1000
 
-#: Each app's jobs are in its module `jobs`.
+#: Each app's jobs are in its module of this name; a worker knows no others, and defers no others on time.
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
 #: Work on jobs inside the serving process. Tests and further web processes do not.
 RUN_JOB_WORKER = env_flag("ADE_JOB_WORKER", True)
@@ -250,6 +272,10 @@ LEASE_SECONDS = env_int("ADE_LEASE_SECONDS", 30, least=3, most=3600)
 TOOL_TIMEOUT_SECONDS = env_int("TOOL_SANDBOX_TIMEOUT", 180, least=1, most=3600)
 #: Events wait this long for company before they are written and sent to pages.
 EVENT_BATCH_SECONDS = 0.03
+#: A callback is tried so often, each time for so long; the first pause between two tries doubles: 20 s to 320 s, ten minutes.
+CALLBACK_TRIES = 6
+CALLBACK_SECONDS = 5.0
+CALLBACK_PAUSE_SECONDS = 20
 #: How long the events of a run are kept for readers that resume.
 EVENT_RETENTION_HOURS = env_int("ADE_EVENT_RETENTION_HOURS", 3, least=1, most=24 * 365)
 

@@ -82,3 +82,13 @@ def reachable_tmp_path() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def fresh_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has guessed a password or a key yet."""
+    # Its package has models, which must not load before Django is set up; this module does not need them.
+    from letta_ade.accounts import attempts
+
+    monkeypatch.setattr(attempts, "passwords", attempts.PasswordAttempts())
+    monkeypatch.setattr(attempts, "keys", attempts.KeyAttempts())

@@ -20,6 +20,7 @@ from agents.api.streaming import Folded, Format, fold
 from agents.api.wire import wire_list
 from agents.models import Message
 from agents.services import execution
+from agents.services.images import embed_images
 from agents.services.messages import list_messages as find_messages
 from agents.services.opening import StartedRun
 from agents.services.runs import find_same_request, get_run_for
@@ -80,6 +81,7 @@ async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, ru
                 run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
             )
     asked = body.run_request(agent_id, run_type=run_type, wait_seconds=_wait_seconds(request))
+    asked = await embed_images(caller=request.auth, request=asked)
     config = {**asked.request_config, "fingerprint": fingerprint}
     return await execution.start_run(caller=request.auth, request=replace(asked, request_config=config))
 

@@ -40,6 +40,11 @@ class Run(Owned):
     completed_at = models.DateTimeField(null=True)
     ttft_ns = models.BigIntegerField(null=True)
     total_duration_ns = models.BigIntegerField(null=True)
+    #: Who is told when the run has ended, and how the last try went (services/callbacks.py).
+    callback_url = models.CharField(max_length=2000, null=True)
+    callback_sent_at = models.DateTimeField(null=True)
+    callback_status_code = models.PositiveSmallIntegerField(null=True)
+    callback_error = models.TextField(null=True)
 
     class Meta:
         ordering = ["created_at", "id"]

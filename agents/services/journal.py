@@ -28,6 +28,7 @@ from agents.runtime.ports import (
 )
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block
+from agents.services.callbacks import announce_end
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import LeaseLost, check_lease
 from agents.services.run_rows import end_run_row
@@ -425,5 +426,6 @@ def end_run(opened: OpenRun, end: RunEnd) -> None:
 def _write_end(opened: OpenRun, end: RunEnd, *, ttft_ns: int | None) -> None:
     has_ended = end_run_row(opened.lease, agent_id=opened.agent.id, end=end, ttft_ns=ttft_ns)
     if has_ended:
+        announce_end(opened.run)
         for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
             nudge(group, "run_ended", run_id=opened.run.id, agent_id=opened.agent.id, status=end.status)

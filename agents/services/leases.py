@@ -18,6 +18,7 @@ from agents.models import Message, Run, RunEvent, RunLease
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.endings import error_payload
 from agents.services import run_rows
+from agents.services.callbacks import announce_end
 from agents.services.context import searchable_text
 from letta_ade.core import notices
 from letta_ade.core.errors import Conflict
@@ -242,6 +243,7 @@ def end_from_outside(
     last = RunEvent.objects.filter(run=run).order_by("-seq").values_list("seq", flat=True).first() or 0
     data = {"status": status, "stop_reason": stop_reason, "usage": {}, "error": error, "duration_ms": 0}
     RunEvent.objects.create(run=run, seq=last + _EVENT_GAP, type="RunEnded", data=data)
+    announce_end(run)
 
 
 def _lost_error(run_id: str) -> dict[str, Any]:

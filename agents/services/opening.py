@@ -27,6 +27,7 @@ from agents.services.approvals import (
     match_answers,
     pending_turn,
 )
+from agents.services.callbacks import check_callback_url
 from agents.services.context import ContextMessage, load_context, to_chat_message
 from agents.services.conversations import get_conversation_with_agent
 from agents.services.journal import OpenRun, without_nulls
@@ -159,6 +160,8 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
     agent = conversation.agent
     if repeat := _find_repeat(conversation, request):
         return repeat
+    if request.callback_url is not None:
+        check_callback_url(request.callback_url)
     handle = request.override_model or agent.model
     # May ask the provider for its models, so it comes before the transaction.
     model = catalog.get_chat_model(handle)
@@ -337,6 +340,7 @@ def _new_run(
         metadata={"run_type": request.run_type, "model": handle},
         request_config=request.request_config,
         otids=request.otids,
+        callback_url=request.callback_url,
         created_by_id=caller.id,
         last_updated_by_id=caller.id,
     )

@@ -84,6 +84,19 @@ def find_same_request(*, caller: Caller, agent_id: str, fingerprint: str) -> Run
     )
 
 
+def public_metadata(run: Run) -> dict[str, Any]:
+    """The metadata as others see it."""
+    metadata: dict[str, Any] = dict(run.metadata)
+    if "error" in metadata:
+        metadata["error"] = public_error(metadata["error"])
+    return metadata
+
+
+def public_error(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The error of a run or step as others see it: the HTTP status of a plain answer is for our own doors."""
+    return None if error is None else {name: value for name, value in error.items() if name != "http_status"}
+
+
 def list_runs(
     *, caller: Caller, filters: RunFilters | None = None, page: PageRequest | None = None
 ) -> list[Run]:

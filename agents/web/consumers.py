@@ -17,7 +17,7 @@ from agents.web import fragments
 from agents.web.live_transcript import LiveRun
 from agents.web.transcript_rows import load_frame, load_run, runs_since
 from agents.web.workbench_page import Bench, line_of, open_bench
-from letta_ade.accounts.websockets import resolve_websocket
+from letta_ade.accounts.websockets import resolve_websocket, until_shut_out
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, NotFound, Unauthenticated
 from letta_ade.core.nudges import agent_group, workspace_group
@@ -52,7 +52,7 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
         try:
             self.bench = await threads.run(_open, dict(self.scope), self._agent_id())
         except AdeError as error:
-            await self.close(_close_code(error))
+            await self.close(close_code(error))
             return
         self._groups = (agent_group(self.bench.agent.id), workspace_group(self.bench.caller.workspace_id))
         for group in self._groups:
@@ -60,6 +60,7 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
         # Only after joining: what happens from here on is either found below or told.
         self._spawn(self._catch_up())
         self._spawn(self._redraw_what_changed())
+        self._spawn(self._leave_when_shut_out())
 
     async def disconnect(self, code: int) -> None:
         for group in self._groups:
@@ -108,6 +109,9 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
         for run_id in run_ids:
             self._follow(run_id, is_known=run_id == since)
         await self.send(fragments.ready())
+
+    async def _leave_when_shut_out(self) -> None:
+        await self.close(close_code(await until_shut_out(dict(self.scope))))
 
     def _follow(self, run_id: str, *, is_known: bool) -> None:
         if run_id not in self._followed:
@@ -165,7 +169,7 @@ def _open(scope: dict[str, Any], agent_id: str) -> Bench:
     return open_bench(resolve_websocket(scope), agent_id)
 
 
-def _close_code(error: AdeError) -> int:
+def close_code(error: AdeError) -> int:
     if isinstance(error, Unauthenticated):
         return UNAUTHENTICATED
     return NOT_FOUND if isinstance(error, NotFound) else FORBIDDEN

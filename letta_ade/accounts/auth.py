@@ -8,16 +8,19 @@ get in (DNS rebinding, cross-site posts).
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.http import HttpRequest
 
+from letta_ade.accounts import attempts
 from letta_ade.accounts.models import Member, Role, User
-from letta_ade.accounts.services.api_keys import KEY_MARK, find_api_key
-from letta_ade.core.errors import Forbidden, Unauthenticated
+from letta_ade.accounts.services.api_keys import KEY_MARK, find_api_key, hash_secret
+from letta_ade.core.errors import Forbidden, TooManyAttempts, Unauthenticated
 from letta_ade.core.ids import LOCAL_USER_ID, LOCAL_WORKSPACE_ID
 
 Action = Literal["read", "review", "edit", "manage"]
@@ -69,6 +72,15 @@ class Door:
     client_host: str | None
     method: str = "GET"
 
+    @classmethod
+    def of(cls, request: HttpRequest) -> Door:
+        """What a request over HTTP tells."""
+        return cls(
+            headers={name.lower(): value for name, value in request.headers.items()},
+            client_host=request.META.get("REMOTE_ADDR") or None,
+            method=request.method or "GET",
+        )
+
     @property
     def host(self) -> str:
         return self.headers.get("host", "")
@@ -84,20 +96,52 @@ def local_caller() -> Caller:
 def resolve_caller(door: Door, user: User | None = None) -> Caller:
     """The caller of a request: a key of ours, a logged-in user, or the local owner.
 
-    Raises Unauthenticated (no or bad key) or Forbidden (a foreign host or origin).
+    Raises Unauthenticated (no or bad key), TooManyAttempts (bad keys again and again) or Forbidden (a foreign host or origin).
     """
     check_origin(door)
     secret = bearer(door)
     if secret.startswith(KEY_MARK):
-        key = find_api_key(secret)
-        if key is None:
-            raise Unauthenticated("This API key is unknown, expired or revoked.")
-        return Caller(workspace_id=key.workspace_id, id=key.id, name=key.name, role=key.role, kind="api_key")
+        return _key_caller(door, secret)
     if user is not None:
         return user_caller(user)
     if is_trusted_local(door):
         return local_caller()
     raise Unauthenticated()
+
+
+def _key_caller(door: Door, secret: str) -> Caller:
+    address, key_hash = client_address(door), hash_secret(secret)
+    if wait := attempts.keys.wait_seconds(address, key_hash):
+        raise TooManyAttempts(
+            "Too many wrong API keys came from this address. Try again in a few minutes.",
+            retry_after=math.ceil(wait),
+        )
+    key = find_api_key(secret)
+    if key is None:
+        attempts.keys.fail(address, key_hash)
+        raise Unauthenticated("This API key is unknown, expired or revoked.")
+    attempts.keys.succeed(address, key_hash)
+    return Caller(workspace_id=key.workspace_id, id=key.id, name=key.name, role=key.role, kind="api_key")
+
+
+def client_address(door: Door) -> str:
+    """Against whom wrong passwords and keys are counted: the caller's address, in IPv6 its network of 64 bits.
+
+    With ADE_TRUST_PROXY it is what the proxy in front says: the last entry of X-Forwarded-For, the only one that it wrote itself.
+    Without, that header is the caller's own word and counts for nothing.
+    """
+    told = door.headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if settings.TRUST_PROXY else ""
+    for text in (told, host_name(told), door.client_host or ""):
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            continue
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.ipv4_mapped is not None:
+                return str(address.ipv4_mapped)
+            return str(ipaddress.ip_network((address.packed[:8] + bytes(8), 64)))
+        return str(address)
+    return ""
 
 
 def user_caller(user: User) -> Caller:

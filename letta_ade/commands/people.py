@@ -1,4 +1,4 @@
-"""`ade createuser` and `ade apikey`: who may come in when the server is open to more than its own machine."""
+"""`ade createuser`, `ade passwd` and `ade apikey`: who may come in when the server is open to more than its own machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ def create_user(*, email: str, name: str, role: str) -> None:
 
         user = create(email=email, name=name, password=password, role=role)
         print(f"Made {user.email}, {role}.")
+
+
+def set_password(*, email: str) -> None:
+    password = _read_password()
+    with database():
+        migrate()
+        from letta_ade.accounts.services.users import reset_password
+
+        user = reset_password(email=email, new=password)
+        print(f"{user.email} signs in with the new password now, and nowhere with the old one.")
 
 
 def _read_password() -> str:

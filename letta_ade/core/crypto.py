@@ -1,9 +1,10 @@
-"""Secrets at rest: encrypted with a key made from the server's secret key."""
+"""Secrets at rest, encrypted with a key made from the server's secret key; and secrets made from it that need no rest."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -32,3 +33,11 @@ def decrypt(token: str) -> str:
         return _cipher(settings.SECRET_KEY).decrypt(token.encode()).decode()
     except InvalidToken:
         raise SecretUnreadable from None
+
+
+def derived_secret(purpose: str, subject: str) -> str:
+    """A secret of 256 bits for this purpose and subject, the same each time; another one once the server's secret key changes."""
+    digest = hmac.new(
+        settings.SECRET_KEY.encode(), f"ade {purpose}\0{subject}".encode(), hashlib.sha256
+    ).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

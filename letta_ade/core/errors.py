@@ -86,6 +86,13 @@ class TooLarge(AdeError):
     code = "TOO_LARGE"
 
 
+class TooManyAttempts(AdeError):
+    """Wrong too often; try again later. `retry_after` (seconds) is in its data."""
+
+    status = 429
+    code = "TOO_MANY_ATTEMPTS"
+
+
 class Unsupported(AdeError):
     """This server cannot do that."""
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.contrib.django import app
 
 from letta_ade.core.database import connection_parameters
@@ -18,6 +18,16 @@ __all__ = ["DEFAULT_QUEUE", "app", "run_worker"]
 
 #: Where a job waits that names no queue.
 DEFAULT_QUEUE = "default"
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="requeue_stalled_jobs", pass_context=True)
+async def requeue_stalled_jobs(context: JobContext, timestamp: int) -> None:
+    """Give the jobs of a worker that has died to the others; the worker's sign of life tells."""
+    manager = context.app.job_manager
+    for job in await manager.get_stalled_jobs():
+        logger.warning("job %s (%s) was abandoned by its worker and is done again", job.id, job.task_name)
+        await manager.retry_job(job)
 
 
 async def run_worker(

@@ -24,6 +24,7 @@ WORDS: dict[int, tuple[str, str]] = {
     410: ("No longer there", "It existed and has expired."),
     413: ("Too large", "Nothing was stored."),
     422: ("Something does not fit", "Nothing was changed."),
+    429: ("Too many attempts", "Wait a few minutes, then try again."),
     500: ("The server failed", "The server's log has the details. What was stored before is kept."),
     501: ("This server cannot do that", "Nothing was changed."),
     503: ("The server cannot answer now", "Try again in a moment."),
@@ -62,7 +63,15 @@ def _page(request: HttpRequest, status: int) -> str:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """The answer to a form whose CSRF token is missing or old."""
+    """The answer to a form whose CSRF token is missing or old, or that came over https to a server that knows nothing of it."""
+    origin = request.headers.get("Origin", "")
+    if not request.is_secure() and origin == f"https://{request.get_host()}":
+        return error_response(
+            request,
+            Forbidden(
+                "A proxy in front of this server ends TLS, and it was not told so: set ADE_TRUST_PROXY=1."
+            ),
+        )
     return error_response(request, Forbidden("This form is out of date. Reload the page and send it again."))
 
 

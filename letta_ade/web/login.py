@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 
 from django import forms
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from letta_ade.accounts import attempts
+from letta_ade.accounts.auth import Door, client_address
 from letta_ade.accounts.models import User
-from letta_ade.web.login_attempts import attempts
-from letta_ade.web.security import logged_in_user
+from letta_ade.accounts.sessions import begin_session, logged_in_user
 
 
 class LoginForm(forms.Form):
@@ -36,20 +37,28 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, form, target, status=422)
     email = form.cleaned_data["email"].strip().lower()
-    key = (request.META.get("REMOTE_ADDR") or "", email)
-    if wait := attempts.wait_seconds(key):
-        form.add_error("password", f"Too many wrong passwords. Try again in {math.ceil(wait / 60)} min.")
+    address = client_address(Door.of(request))
+    if wait := attempts.passwords.begin(address, email):
+        form.add_error("password", too_many(wait))
         return _page(request, form, target, status=429)
     user = authenticate(request, username=email, password=form.cleaned_data["password"])
     if not isinstance(user, User):
-        left = attempts.fail(key)
-        form.add_error(
-            "password", f"Email and password do not match. {left} {'try' if left == 1 else 'tries'} left."
-        )
+        left = attempts.passwords.left(address, email)
+        form.add_error("password", f"Email and password do not match. {tries_left(left)}")
         return _page(request, form, target, status=422)
-    attempts.succeed(key)
-    login(request, user)
+    attempts.passwords.succeed(address, email)
+    begin_session(request, user)
     return redirect(target)
+
+
+def too_many(wait_seconds: float) -> str:
+    """The sentence for who has guessed too often."""
+    return f"Too many wrong passwords. Try again in {math.ceil(wait_seconds / 60)} min."
+
+
+def tries_left(left: int) -> str:
+    """The sentence after a wrong guess."""
+    return f"{left} {'try' if left == 1 else 'tries'} left."
 
 
 @require_POST

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.contrib.auth import get_user
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, resolve_url
@@ -15,7 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import urlencode
 
 from letta_ade.accounts.auth import Door, resolve_caller
-from letta_ade.accounts.models import User
+from letta_ade.accounts.sessions import logged_in_user
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, Unauthenticated
 from letta_ade.web.errors import error_response
@@ -49,31 +48,35 @@ class PageMiddleware:
         if self._is_async:
             return self._asynchronously(request)
         early = self.before(request)
-        return early if early is not None else self.after(self.get_response(request))
+        return early if early is not None else self.after(request, self.get_response(request))
 
     async def _asynchronously(self, request: HttpRequest) -> HttpResponseBase:
         early = await threads.run(self.before, request)
         if early is not None:
             return early
-        return self.after(await cast(Awaitable[HttpResponseBase], self.get_response(request)))
+        return self.after(request, await cast(Awaitable[HttpResponseBase], self.get_response(request)))
 
     def before(self, request: HttpRequest) -> HttpResponseBase | None:
         """An answer instead of the view's, or None. May use the database."""
         return None
 
-    def after(self, response: HttpResponseBase) -> HttpResponseBase:
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """The answer as it leaves."""
         return response
 
 
 class ContentSecurityPolicyMiddleware(PageMiddleware):
-    """The headers that every page has."""
+    """The headers that every page has, and cookies that keep to TLS where there is TLS."""
 
-    def after(self, response: HttpResponseBase) -> HttpResponseBase:
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.headers.setdefault("Content-Security-Policy", POLICY)
         # Somebody's data: not for shared caches, and a page may differ from its fragment at the same address.
         response.headers.setdefault("Cache-Control", "private, no-cache")
         patch_vary_headers(response, ("HX-Request",))
+        # Not Django's settings: the same server is called over https by a proxy and over plain http on its own machine.
+        if request.is_secure():
+            for cookie in response.cookies.values():
+                cookie["secure"] = True
         return response
 
 
@@ -84,7 +87,7 @@ class CallerMiddleware(PageMiddleware):
         if request.path.startswith(settings.STATIC_URL):
             return None
         try:
-            request.caller = resolve_caller(door_of(request), logged_in_user(request))  # type: ignore[attr-defined]  # PageRequest from here on
+            request.caller = resolve_caller(Door.of(request), logged_in_user(request))  # type: ignore[attr-defined]  # PageRequest from here on
         except Unauthenticated:
             return self._to_login(request)
         except AdeError as error:
@@ -102,19 +105,3 @@ class CallerMiddleware(PageMiddleware):
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401, headers={"HX-Redirect": login})
         return redirect(f"{login}?{urlencode({'next': request.get_full_path()})}")
-
-
-def door_of(request: HttpRequest) -> Door:
-    """What the request tells about its origin."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return Door(
-        headers=headers, client_host=request.META.get("REMOTE_ADDR") or None, method=request.method or "GET"
-    )
-
-
-def logged_in_user(request: HttpRequest) -> User | None:
-    """The user of the session, without a query when the request brought no session."""
-    if settings.SESSION_COOKIE_NAME not in request.COOKIES:
-        return None
-    user = get_user(request)
-    return user if isinstance(user, User) and user.is_active else None

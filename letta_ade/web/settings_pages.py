@@ -14,6 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
+from agents.services.callbacks import signing_secret
 from letta_ade.accounts.auth import trusts_loopback
 from letta_ade.accounts.models import ApiKey, Role, User, Workspace
 from letta_ade.accounts.pages import PageRequest
@@ -66,6 +67,7 @@ def keys_page(request: PageRequest) -> HttpResponse:
         "keys": keys.filter(revoked_at=None),
         "revoked": keys.exclude(revoked_at=None),
         "is_local_mode": trusts_loopback(),
+        "callback_secret": signing_secret(request.caller.workspace_id),
     }
     return render(request, "settings/keys.html", context, status=422 if form.errors else 200)
 

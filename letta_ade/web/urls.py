@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from letta_ade.web import home, login, settings_pages
+from letta_ade.web import account, home, login, settings_pages
 
 site = (
     [
@@ -17,6 +17,7 @@ site = (
 settings = (
     [
         path("", settings_pages.index, name="index"),
+        path("account/", account.account_page, name="account"),
         path("keys/", settings_pages.keys_page, name="keys"),
         path("keys/<str:key_id>/revoke/", settings_pages.revoke_key, name="revoke_key"),
         path("providers/", settings_pages.providers_page, name="providers"),

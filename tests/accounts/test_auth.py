@@ -7,11 +7,27 @@ from collections.abc import Mapping
 import pytest
 from django.test import override_settings
 
-from letta_ade.accounts.auth import Door, resolve_caller
+from letta_ade.accounts.attempts import TRIES_OF_AN_ADDRESS
+from letta_ade.accounts.auth import Door, client_address, resolve_caller
 from letta_ade.accounts.services.api_keys import create_api_key, revoke_api_key
-from letta_ade.accounts.services.users import create_user
-from letta_ade.core.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from letta_ade.accounts.services.users import (
+    WeakPassword,
+    WrongPassword,
+    change_password,
+    create_user,
+    reset_password,
+)
+from letta_ade.core.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from letta_ade.core.ids import LOCAL_USER_ID, LOCAL_WORKSPACE_ID
+from tests.web.pages import FAST_HASHER
 
 pytestmark = pytest.mark.django_db
 
@@ -125,3 +141,98 @@ def test_an_address_belongs_to_one_user() -> None:
 def test_a_bad_address_or_password_is_refused(email: str, password: str) -> None:
     with pytest.raises(Invalid):
         create_user(email=email, password=password)
+
+
+WRONG = {**LOCAL, "authorization": "Bearer sk-ade-nothing"}
+
+
+def test_wrong_keys_from_one_address_are_too_many_after_a_while() -> None:
+    created = create_api_key(name="ci")
+    right = {**LOCAL, "authorization": f"Bearer {created.secret}"}
+    resolve_caller(door(right))
+    for _ in range(TRIES_OF_AN_ADDRESS):
+        with pytest.raises(Unauthenticated):
+            resolve_caller(door(WRONG))
+    with pytest.raises(TooManyAttempts) as refused:
+        resolve_caller(door(WRONG))
+    assert 0 < refused.value.data["retry_after"] <= 300
+    # A program that was let in before goes on; one that was not is looked at again after the pause.
+    assert resolve_caller(door(right)).kind == "api_key"
+    late = create_api_key(name="late")
+    with pytest.raises(TooManyAttempts):
+        resolve_caller(door({**LOCAL, "authorization": f"Bearer {late.secret}"}))
+    revoke_api_key(key=created.row)
+    with pytest.raises(Unauthenticated):
+        resolve_caller(door(right))
+
+
+def test_a_pause_for_keys_concerns_nobody_without_one() -> None:
+    for _ in range(TRIES_OF_AN_ADDRESS):
+        with pytest.raises(Unauthenticated):
+            resolve_caller(door(WRONG))
+    assert resolve_caller(door()).kind == "local"
+
+
+def test_another_address_is_not_stopped_by_the_first_and_a_header_is_no_address() -> None:
+    for number in range(TRIES_OF_AN_ADDRESS):
+        with pytest.raises(Unauthenticated):
+            resolve_caller(door({**WRONG, "x-forwarded-for": f"203.0.113.{number}"}))
+    with pytest.raises(TooManyAttempts):
+        resolve_caller(door({**WRONG, "x-forwarded-for": "203.0.113.99"}))
+    with pytest.raises(Unauthenticated):
+        resolve_caller(door(WRONG, client="192.168.1.20"))
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "plain", "trusting"),
+    [
+        ("10.0.0.1", None, "10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.5", "10.0.0.1", "203.0.113.5"),
+        ("10.0.0.1", "1.1.1.1, 203.0.113.5", "10.0.0.1", "203.0.113.5"),
+        ("10.0.0.1", "203.0.113.5:4711", "10.0.0.1", "203.0.113.5"),
+        ("10.0.0.1", "unknown", "10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3::4", None, "2001:db8:1:2::/64", "2001:db8:1:2::/64"),
+        ("::1", "[2001:db8:1:2::9]:443", "::/64", "2001:db8:1:2::/64"),
+        ("::ffff:10.0.0.7", None, "10.0.0.7", "10.0.0.7"),
+        (None, None, "", ""),
+    ],
+)
+def test_failures_are_counted_against_an_address(
+    client: str | None, forwarded: str | None, plain: str, trusting: str
+) -> None:
+    headers = {**LOCAL, **({} if forwarded is None else {"x-forwarded-for": forwarded})}
+    asked = Door(headers=headers, client_host=client)
+    assert client_address(asked) == plain
+    with override_settings(TRUST_PROXY=True):
+        assert client_address(asked) == trusting
+
+
+@override_settings(PASSWORD_HASHERS=[FAST_HASHER])
+def test_a_password_is_changed_by_who_knows_the_old_one() -> None:
+    user = create_user(email="a@example.org", password="a long enough password")
+    for current, new, error in (
+        ("wrong", "another long password", WrongPassword),
+        ("a long enough password", "short", WeakPassword),
+        ("a long enough password", "1234567890", WeakPassword),
+        ("a long enough password", "a long enough password", WeakPassword),
+    ):
+        with pytest.raises(error):
+            change_password(user=user, current=current, new=new)
+    change_password(user=user, current="a long enough password", new="another long password")
+    user.refresh_from_db()
+    assert user.check_password("another long password")
+
+
+@override_settings(PASSWORD_HASHERS=[FAST_HASHER])
+def test_a_forgotten_password_is_set_by_address() -> None:
+    create_user(email="a@example.org", password="a long enough password")
+    assert reset_password(email=" A@example.org", new="another long password").check_password(
+        "another long password"
+    )
+    with pytest.raises(WeakPassword):
+        reset_password(email="a@example.org", new="short")
+    with pytest.raises(NotFound):
+        reset_password(email="b@example.org", new="another long password")
+    with pytest.raises(NotAllowed):
+        reset_password(email="local@localhost", new="another long password")

@@ -16,7 +16,10 @@ from tests.cli.conftest import ENVIRONMENT, ade
 
 def test_help_names_every_command() -> None:
     said = ade("--help").stdout
-    assert all(f"\n  {name} " in said for name in ("up", "test", "worker", "createuser", "apikey", "doctor"))
+    assert all(
+        f"\n  {name} " in said
+        for name in ("up", "test", "worker", "createuser", "passwd", "apikey", "doctor")
+    )
 
 
 def test_no_command_shows_the_help() -> None:
@@ -47,6 +50,19 @@ def test_a_weak_password_is_refused(data_dir: Path) -> None:
     refused = ade("createuser", "ada@example.org", stdin="short\n", ADE_DATA_DIR=str(data_dir))
     assert refused.returncode == 1
     assert "too short" in refused.stderr
+
+
+def test_a_forgotten_password_is_set_anew(data_dir: Path) -> None:
+    ade("createuser", "ada@example.org", stdin="a long password\n", ADE_DATA_DIR=str(data_dir))
+    done = ade("passwd", "Ada@Example.org", stdin="another long password\n", ADE_DATA_DIR=str(data_dir))
+    assert (done.returncode, done.stdout) == (
+        0,
+        "ada@example.org signs in with the new password now, and nowhere with the old one.\n",
+    )
+    weak = ade("passwd", "ada@example.org", stdin="short\n", ADE_DATA_DIR=str(data_dir))
+    assert (weak.returncode, "too short" in weak.stderr) == (1, True)
+    nobody = ade("passwd", "bob@example.org", stdin="a long password\n", ADE_DATA_DIR=str(data_dir))
+    assert (nobody.returncode, nobody.stderr) == (1, "ade: There is no user 'bob@example.org'.\n")
 
 
 def test_a_key_is_the_only_output(data_dir: Path) -> None:

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import re
+import ssl
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ class Received:
     query: dict[str, str]
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,13 @@ class FakeProvider:
     """Base of the two fakes. Use as a context manager; it serves on its own thread, for sync and async tests alike."""
 
     def __init__(
-        self, *, port: int = 0, word_seconds: float = 0, first_seconds: float = 0, words: int = 0
+        self,
+        *,
+        port: int = 0,
+        word_seconds: float = 0,
+        first_seconds: float = 0,
+        words: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.received: list[Received] = []
         self.replies: deque[FakeReply] = deque()
@@ -96,6 +104,7 @@ class FakeProvider:
         self._word_seconds = word_seconds
         self._first_seconds = first_seconds
         self._words = words
+        self._tls = tls
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
         self._thread: threading.Thread | None = None
@@ -142,7 +151,9 @@ class FakeProvider:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
             self._server = self._loop.run_until_complete(
-                asyncio.start_server(self._connection, "127.0.0.1", self._wanted_port, limit=2**26)
+                asyncio.start_server(
+                    self._connection, "127.0.0.1", self._wanted_port, limit=2**26, ssl=self._tls
+                )
             )
             self.port = self._server.sockets[0].getsockname()[1]
             ready.set()
@@ -288,6 +299,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Received | None:
         query=dict(parse_qsl(parts.query)),
         headers=headers,
         body=json.loads(body) if body else None,
+        raw=body,
     )
 
 

@@ -46,12 +46,3 @@ def sign_in(db: None) -> SignIn:
         return client
 
     return sign_in
-
-
-@pytest.fixture(autouse=True)
-def fresh_login_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has guessed a password yet."""
-    from letta_ade.web import login
-    from letta_ade.web.login_attempts import LoginAttempts
-
-    monkeypatch.setattr(login, "attempts", LoginAttempts())

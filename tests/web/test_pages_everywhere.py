@@ -60,6 +60,7 @@ def furnished(browser: Client) -> dict[str, str]:
         "delete block": f"/blocks/{block.id}/delete/",
         "tools": "/tools/",
         "tool": f"/tools/{tool.id}/",
+        "account": "/settings/account/",
         "keys": "/settings/keys/",
         "providers": "/settings/providers/",
         "about": "/settings/about/",
@@ -70,7 +71,7 @@ def furnished(browser: Client) -> dict[str, str]:
 
 PAGES = (
     "home", "agents", "filtered", "peek", "new agent", "delete agent", "blocks", "new block", "block", "version", "value",
-    "delete block", "tools", "tool", "keys", "providers", "about", "sign in", "missing",
+    "delete block", "tools", "tool", "account", "keys", "providers", "about", "sign in", "missing",
 )  # fmt: skip
 
 
@@ -166,6 +167,7 @@ QUERIES = {
     "version": 6,
     "tools": 3,
     "tool": 2,
+    "account": 1,
     "keys": 3,
     "providers": 1,
     "about": 2,

@@ -10,8 +10,10 @@ from django.test import Client
 from django.utils import timezone
 
 from agents.models import Run
+from agents.services.callbacks import signing_secret
 from letta_ade.accounts.models import ApiKey
 from letta_ade.accounts.services.api_keys import create_api_key, find_api_key
+from letta_ade.core.ids import LOCAL_WORKSPACE_ID
 from letta_ade.web.charts import draw_bars, nice_ceiling
 from tests.support.factories import make_agent, make_conversation, make_run, make_step, make_workspace
 from tests.web.pages import Page, SignIn
@@ -51,6 +53,11 @@ def test_keys_of_another_workspace_do_not_exist(browser: Client) -> None:
     assert b"theirs" not in browser.get("/settings/keys/").content
     assert browser.post(f"/settings/keys/{created.row.id}/revoke/").status_code == 404
     assert find_api_key(created.secret) is not None
+
+
+def test_an_owner_finds_the_secret_of_the_callbacks(browser: Client) -> None:
+    shown = Page(browser.get("/settings/keys/").content.decode()).by_id("callback-secret").text
+    assert shown == signing_secret(LOCAL_WORKSPACE_ID)
 
 
 @pytest.mark.parametrize("role", ["viewer", "reviewer", "editor"])

@@ -12,7 +12,14 @@ from agents.services.run_requests import InputMessage, RunRequest
 from letta_ade.core.errors import Invalid, Unprocessable, Unsupported
 from letta_ade.core.pagination import MOST_ROWS, Order
 from letta_ade.core.schemas import Body, Wire
-from letta_ade.llm.messages import ImagePart, Part, TextPart
+from letta_ade.llm.messages import (
+    ImagePart,
+    OmittedReasoningPart,
+    Part,
+    ReasoningPart,
+    RedactedReasoningPart,
+    TextPart,
+)
 
 MessageType = Literal[
     "system_message",
@@ -46,7 +53,7 @@ class MessageInput(Body):
     tool_returns: list[dict[str, Any]] | None = None
 
     def as_input(self) -> InputMessage:
-        """The message for a run. Raises Invalid for an approval, since none is waiting, and for bad content."""
+        """The message for a run. Raises Invalid for an approval, since none is waiting, and Unprocessable for bad content."""
         if self.type in ("approval", "tool_return") or any(
             getattr(self, name) is not None for name in _APPROVAL_FIELDS
         ):
@@ -55,7 +62,7 @@ class MessageInput(Body):
             raise Unprocessable("A message needs content.")
         return InputMessage(
             role=self.role,
-            content=parts_from(self.content),
+            content=parts_from(self.content, role=self.role),
             otid=self.otid,
             name=self.name,
             sender_id=self.sender_id,
@@ -201,24 +208,67 @@ class MessageQuery(Schema):
         )
 
 
-def parts_from(content: str | list[dict[str, Any]]) -> tuple[Part, ...]:
-    """The parts of a message's content. Raises Unprocessable for a part that is none, Invalid for an image by address."""
+def parts_from(content: str | list[dict[str, Any]], *, role: str = "user") -> tuple[Part, ...]:
+    """The parts of a message's content. Raises Unprocessable for one that is none, or that this role cannot say."""
     if isinstance(content, str):
         return (TextPart(text=content),)
-    return tuple(_part_from(data) for data in content)
+    return tuple(_part_from(data, role) for data in content)
 
 
-def _part_from(data: dict[str, Any]) -> Part:
-    match data:
-        case {"type": "text", "text": str(text)} | {"text": str(text)}:
-            return TextPart(text=text)
-        case {"type": "image", "source": {"type": "base64", "media_type": str(), "data": str()} as source}:
-            return ImagePart(source=source)
-        case {"type": "image", "source": {"type": kind}}:
-            raise Invalid(
-                f"Send images as base64; an image source of type {kind!r} cannot be fetched by this server."
-            )
-        case _:
+def _part_from(data: dict[str, Any], role: str) -> Part:
+    part = _read_part(data)
+    if isinstance(part, ImagePart) and role != "user":
+        raise Unprocessable(f"Only a user's message holds images, not one of the role {role!r}.")
+    if not isinstance(part, TextPart | ImagePart) and role != "assistant":
+        raise Unprocessable(f"Only an assistant's message holds reasoning, not one of the role {role!r}.")
+    return part
+
+
+def _read_part(data: dict[str, Any]) -> Part:
+    # What has no type is a text, as in the SDK.
+    match {**data, "type": data.get("type") or "text"}:
+        case {"type": "text", "text": str(text)}:
+            return TextPart(text=text, signature=_signature(data))
+        case {"type": "image", "source": dict(source)}:
+            return ImagePart(source=_image_source(source))
+        case {"type": "reasoning", "reasoning": str(reasoning)}:
+            is_native = data.get("is_native") is not False
+            return ReasoningPart(reasoning=reasoning, signature=_signature(data), is_native=is_native)
+        case {"type": "redacted_reasoning", "data": str(blob)}:
+            return RedactedReasoningPart(data=blob)
+        case {"type": "omitted_reasoning"}:
+            return OmittedReasoningPart(signature=_signature(data))
+        case {"type": "tool_call" | "tool_return" as kind}:
             raise Unprocessable(
-                "A part of a message is {'type': 'text', 'text': …} or {'type': 'image', 'source': …}."
+                f"A part of type {kind!r} cannot be sent: tool calls and their returns come from runs."
             )
+    raise Unprocessable(
+        "A part of a message is {'type': 'text', 'text': …}, {'type': 'image', 'source': …}, or in an assistant's message "
+        "{'type': 'reasoning', 'reasoning': …}, {'type': 'redacted_reasoning', 'data': …}, {'type': 'omitted_reasoning'}."
+    )
+
+
+def _signature(data: dict[str, Any]) -> str | None:
+    signature = data.get("signature")
+    if not isinstance(signature, str | None):
+        raise Unprocessable("The signature of a part is a text.")
+    return signature
+
+
+#: What an image's source must hold, by its type; the type may be left out.
+_SOURCES: dict[str, tuple[str, ...]] = {
+    "base64": ("media_type", "data"),
+    "url": ("url",),
+    "letta": ("file_id",),
+}
+
+
+def _image_source(data: dict[str, Any]) -> dict[str, Any]:
+    for kind, fields in _SOURCES.items():
+        if data.get("type") in (None, kind) and all(isinstance(data.get(field), str) for field in fields):
+            detail = {"detail": data["detail"]} if isinstance(data.get("detail"), str) else {}
+            return {"type": kind, **{field: data[field] for field in fields}, **detail}
+    raise Unprocessable(
+        "The source of an image is {'type': 'base64', 'media_type': …, 'data': …}, {'type': 'url', 'url': …} "
+        "or {'type': 'letta', 'file_id': …}."
+    )

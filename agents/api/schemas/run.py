@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from agents.models import Run, Step
-from agents.services.runs import RunFilters, RunUsage
+from agents.services.runs import RunFilters, RunUsage, public_error, public_metadata
 from letta_ade.core.schemas import PageQuery, Wire
 
 _CONFIG_FIELDS = (
@@ -30,10 +30,10 @@ class RunResponse(Wire):
     completed_at: datetime | None
     metadata: dict[str, Any] | None
     request_config: dict[str, Any] | None
-    callback_url: str | None = None
-    callback_sent_at: datetime | None = None
-    callback_status_code: int | None = None
-    callback_error: str | None = None
+    callback_url: str | None
+    callback_sent_at: datetime | None
+    callback_status_code: int | None
+    callback_error: str | None
     ttft_ns: int | None
     total_duration_ns: int | None
     base_template_id: str | None = None
@@ -50,8 +50,12 @@ class RunResponse(Wire):
             background=run.background,
             created_at=run.created_at,
             completed_at=run.completed_at,
-            metadata=_metadata(run),
+            metadata=public_metadata(run),
             request_config={name: run.request_config.get(name) for name in _CONFIG_FIELDS},
+            callback_url=run.callback_url,
+            callback_sent_at=run.callback_sent_at,
+            callback_status_code=run.callback_status_code,
+            callback_error=run.callback_error,
             ttft_ns=run.ttft_ns,
             total_duration_ns=run.total_duration_ns,
         )
@@ -144,7 +148,7 @@ class StepResponse(Wire):
             stop_reason=step.stop_reason,
             status=step.status,
             error_type=step.error_type,
-            error_data=_without_status(step.error_data),
+            error_data=public_error(step.error_data),
             tags=step.tags,
             feedback=step.feedback,
         )
@@ -171,18 +175,6 @@ class RunQuery(PageQuery):
             stop_reason=self.stop_reason,
             conversation_id=self.conversation_id,
         )
-
-
-def _metadata(run: Run) -> dict[str, Any]:
-    metadata: dict[str, Any] = dict(run.metadata)
-    if "error" in metadata:
-        metadata["error"] = _without_status(metadata["error"])
-    return metadata
-
-
-def _without_status(error: dict[str, Any] | None) -> dict[str, Any] | None:
-    # The HTTP status of a plain answer stands in the row for our own doors.
-    return None if error is None else {name: value for name, value in error.items() if name != "http_status"}
 
 
 def _token_details(counted: RunUsage | Step) -> TokenDetails | None:
