@@ -16,7 +16,7 @@ from agents.models import Agent, Conversation, Message, Run, RunLease
 from agents.runtime.events import BlockChanged
 from agents.runtime.ports import CallOutcome, PlannedCall, StepEnd, StepStart, StoredStep
 from agents.services.agent_archives import ensure_archive
-from agents.services.agent_blocks import attach_block
+from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import check_lease
 from agents.services.step_rows import end_run_row, finish_step, insert_messages, insert_step
@@ -203,11 +203,17 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         return_char_limit=opened.return_limits.get(planned.call.name, DEFAULT_RETURN_CHAR_LIMIT),
         ensure_archive=lambda: _ensure_archive(opened),
         attach_block=lambda block: _attach_block(opened, block),
+        detach_block=lambda block_id: _detach_block(opened, block_id),
+        input_texts=tuple(searchable_text(row.content) for row in opened.inputs),
     )
 
 
 def _attach_block(opened: OpenRun, block: Block) -> None:
     attach_block(caller=opened.caller, agent_id=opened.agent.id, block_id=block.id)
+
+
+def _detach_block(opened: OpenRun, block_id: str) -> None:
+    detach_block(caller=opened.caller, agent_id=opened.agent.id, block_id=block_id)
 
 
 def _ensure_archive(opened: OpenRun) -> Archive:
