@@ -33,8 +33,18 @@ _TYPE_BY_FIELD = (
 )
 #: Models that may be given several tools to run first (V1's exception).
 _MANY_FIRST = ("gpt-4o", "gpt-4o-mini")
-_ENDING_TOOLS = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
-_BASE_TYPES = (ToolType.LETTA_CORE, ToolType.LETTA_MEMORY_CORE, ToolType.LETTA_SLEEPTIME_CORE)
+_ENDING_TOOLS = (
+    "send_message",
+    "send_message_to_agent_async",
+    "memory_finish_edits",
+    "finish_rethinking_memory",
+)
+_BASE_TYPES = (
+    ToolType.LETTA_CORE,
+    ToolType.LETTA_MEMORY_CORE,
+    ToolType.LETTA_SLEEPTIME_CORE,
+    ToolType.LETTA_VOICE_SLEEPTIME_CORE,
+)
 #: Models that know when to stop need no rules, unless they are small.
 _SELF_STEERING = ("claude-4-sonnet", "claude-3-5-sonnet", "gpt-5", "gemini-2.5-pro")
 
@@ -55,7 +65,9 @@ def base_tool_rules(agent: Agent, tools: Sequence[Tool], *, is_wanted: bool | No
     """The rules that come with the tools: those of the base tools when wanted, and approval where a tool asks for it."""
     if is_wanted is None:
         name = agent.model.split("/", 1)[-1]
-        steers = any(mark in name for mark in _SELF_STEERING) and "mini" not in name
+        # "gemini" is no small model; V1 took it for one.
+        is_small = "mini" in name.replace("gemini", "")
+        steers = any(mark in name for mark in _SELF_STEERING) and not is_small
         is_sleeptime = agent.agent_type == AgentType.SLEEPTIME
         is_wanted = agent.agent_type != AgentType.LETTA_V1 and (is_sleeptime or not steers)
     rules = approval_rules(tools)

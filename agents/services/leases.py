@@ -40,9 +40,10 @@ def take_lease(*, conversation: Conversation, run: Run) -> RunLease:
     wanted = RunLease(conversation=conversation, run=run, owner=OWNER, expires_at=expires_at)
     # Of two requests that come this far at once the primary key lets one through; the other finds its row.
     RunLease.objects.bulk_create([wanted], ignore_conflicts=True)
-    # The conversation comes along: what it was before the lease, the run before this one may have changed.
+    # The conversation comes along: what it was before the lease, the run before this one may have changed. It is locked too, for
+    # whoever changes its context between runs (`keep_runs_out`).
     held = (
-        RunLease.objects.select_for_update(of=("self",))
+        RunLease.objects.select_for_update(of=("self", "conversation"))
         .select_related("conversation")
         .get(pk=conversation.id)
     )
@@ -54,6 +55,21 @@ def take_lease(*, conversation: Conversation, run: Run) -> RunLease:
     held.run, held.owner, held.epoch, held.expires_at = run, OWNER, held.epoch + 1, expires_at
     held.save()
     return held
+
+
+def keep_runs_out(conversation: Conversation) -> None:
+    """Let no run begin in the conversation until the caller's transaction ends. Raises RunBusy while one goes on.
+
+    `take_lease` waits for the lock of the conversation's row; it comes for the lease first, so this only looks at the lease.
+    """
+    Conversation.objects.select_for_update().get(pk=conversation.pk)
+    held = RunLease.objects.filter(conversation=conversation).first()
+    if held is None:
+        return
+    if not is_abandoned(held):
+        raise busy(held.run_id)
+    fail_abandoned(held.run_id)
+    held.delete()
 
 
 def busy(run_id: str) -> RunBusy:

@@ -10,15 +10,13 @@ from django.db.models import F, Func
 from django.utils import timezone
 
 from agents.models import Agent, ContextEntry, Conversation, Message
-from agents.models.agent import AgentType
 from agents.runtime.system_prompt import PromptSource, compile_system_prompt
 from agents.runtime.tool_rules import Rule
+from agents.services.agent_types import facts_of
 from agents.services.context import text_content
+from letta_ade.llm.environment import split_handle
 from memory.models import Block, Passage
 from memory.rendering import BlockView
-
-_NUMBERED_TYPES = {AgentType.SLEEPTIME, AgentType.MEMGPT_V2, AgentType.LETTA_V1}
-_BLOCKLESS_TYPES = {AgentType.REACT, AgentType.WORKFLOW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,9 @@ def load_memory(agent: Agent) -> AgentMemory:
 
 def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:
     """What the system message of this conversation is compiled from now."""
-    provider = agent.model.split("/", 1)[0]
+    facts = facts_of(agent.agent_type)
+    # A provider may be named as somebody likes; its type tells how it is spoken to.
+    endpoint_type = agent.model_settings.get("provider_type") or split_handle(agent.model)[0]
     return PromptSource(
         system=agent.system,
         agent_id=agent.id,
@@ -69,8 +69,8 @@ def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory)
             for block in memory.blocks
         ),
         rules=tuple(Rule.from_data(rule) for rule in agent.tool_rules),
-        has_line_numbers=provider == "anthropic" and agent.agent_type in _NUMBERED_TYPES,
-        has_blocks=agent.agent_type not in _BLOCKLESS_TYPES,
+        has_line_numbers=endpoint_type == "anthropic" and facts.numbers_lines,
+        has_blocks=facts.shows_blocks,
         archival_count=memory.archival_count,
         archive_tags=memory.archive_tags,
     )
