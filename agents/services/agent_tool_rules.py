@@ -82,11 +82,30 @@ def base_tool_rules(agent: Agent, tools: Sequence[Tool], *, is_wanted: bool | No
 
 def approval_rules(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     """The rule for each tool that wants a person's agreement by default."""
-    return [
-        {"type": "requires_approval", "tool_name": tool.name}
-        for tool in tools
-        if tool.default_requires_approval
-    ]
+    return [approval_rule(tool) for tool in tools if tool.default_requires_approval]
+
+
+def approval_rule(tool: Tool) -> dict[str, Any]:
+    """The rule by which a person must agree to calls of the tool."""
+    return {"type": "requires_approval", "tool_name": tool.name}
+
+
+def add_rules(agent: Agent, rules: Sequence[dict[str, Any]]) -> None:
+    """Give the agent these tool rules too; one that it has stays single."""
+    known = {(rule["type"], rule["tool_name"]) for rule in agent.tool_rules}
+    new = [rule for rule in rules if (rule["type"], rule["tool_name"]) not in known]
+    if new:
+        agent.tool_rules = clean_rules((*agent.tool_rules, *new), model=agent.model)
+        agent.save(update_fields=["tool_rules", "updated_at"])
+
+
+def remove_rules(agent: Agent, rules: Sequence[dict[str, Any]]) -> None:
+    """Take rules of these types for these tools from the agent."""
+    gone = {(rule["type"], rule["tool_name"]) for rule in rules}
+    kept = [rule for rule in agent.tool_rules if (rule["type"], rule["tool_name"]) not in gone]
+    if len(kept) != len(agent.tool_rules):
+        agent.tool_rules = kept
+        agent.save(update_fields=["tool_rules", "updated_at"])
 
 
 def _clean_rule(rule: Mapping[str, Any]) -> dict[str, Any]:

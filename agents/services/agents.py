@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,7 @@ from agents.models.agent import AgentType
 from agents.services import agent_links, agent_model, agent_types, conversations
 from agents.services.agent_fields import check_name, check_timezone, file_limits, random_name
 from agents.services.agent_prompts import default_system_prompt
-from agents.services.agent_tool_rules import approval_rules, base_tool_rules, clean_rules
+from agents.services.agent_tool_rules import add_rules, approval_rules, base_tool_rules, clean_rules
 from agents.services.first_messages import InitialMessage
 from agents.services.older_settings import NOTHING_SAID, OlderSettings
 from letta_ade.accounts.auth import Caller
@@ -366,15 +365,6 @@ def delete_agent(*, caller: Caller, agent_id: str) -> None:
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tell(agent)
         agent.delete()
-
-
-def add_rules(agent: Agent, rules: Sequence[dict[str, Any]]) -> None:
-    """Give the agent these tool rules too; one that it has stays single."""
-    known = {(rule["type"], rule["tool_name"]) for rule in agent.tool_rules}
-    new = [rule for rule in rules if (rule["type"], rule["tool_name"]) not in known]
-    if new:
-        agent.tool_rules = clean_rules((*agent.tool_rules, *new), model=agent.model)
-        agent.save(update_fields=["tool_rules", "updated_at"])
 
 
 def write_secrets(agent: Agent, secrets: dict[str, str]) -> None:

@@ -57,19 +57,19 @@ def take_lease(*, conversation: Conversation, run: Run) -> RunLease:
     return held
 
 
-def keep_runs_out(conversation: Conversation) -> None:
-    """Let no run begin in the conversation until the caller's transaction ends. Raises RunBusy while one goes on.
+def keep_runs_out(conversation: Conversation) -> Conversation:
+    """The conversation as it is now; no run begins in it until the caller's transaction ends. Raises RunBusy while one goes on.
 
     `take_lease` waits for the lock of the conversation's row; it comes for the lease first, so this only looks at the lease.
     """
-    Conversation.objects.select_for_update().get(pk=conversation.pk)
-    held = RunLease.objects.filter(conversation=conversation).first()
-    if held is None:
-        return
-    if not is_abandoned(held):
-        raise busy(held.run_id)
-    fail_abandoned(held.run_id)
-    held.delete()
+    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+    held = RunLease.objects.filter(conversation=locked).first()
+    if held is not None:
+        if not is_abandoned(held):
+            raise busy(held.run_id)
+        fail_abandoned(held.run_id)
+        held.delete()
+    return locked
 
 
 def busy(run_id: str) -> RunBusy:

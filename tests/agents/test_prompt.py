@@ -39,9 +39,9 @@ def test_blocks_stand_with_their_counts_and_value() -> None:
 
 
 def test_the_placeholder_is_replaced_and_other_braces_stay() -> None:
-    text = compiled(source(system="A {CORE_MEMORY} B {name}"))
+    text = compiled(source(system="A {CORE_MEMORY} B {name} {{CORE}} {"))
     assert text.startswith("A <memory_blocks>")
-    assert "</memory_blocks> B {name}" in text
+    assert text.endswith("</memory_metadata> B {name} {{CORE}} {")
 
 
 def test_line_numbers_are_shown_where_the_model_reads_them() -> None:

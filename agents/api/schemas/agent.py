@@ -6,34 +6,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from django.http import HttpRequest
-from ninja import Schema
 from pydantic import Field
 
 from agents.api.schemas.agent_model import EmbeddingConfigInput, LlmConfigInput, ModelSettings
-from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft, AgentFilters
+from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft
 from agents.services.first_messages import InitialMessage
 from agents.services.older_settings import NOTHING_SAID, OlderSettings
-from letta_ade.core.clients import is_old_sdk
 from letta_ade.core.errors import Invalid, Unprocessable
-from letta_ade.core.pagination import Order, PageRequest
-from letta_ade.core.schemas import Body, PageQuery, Wire
+from letta_ade.core.schemas import Body, Wire
 from letta_ade.llm.api.configs import EmbeddingConfig, LlmConfig
 from memory.api.schemas.block import BlockResponse, CreateBlock
 from tools.api.schemas.tool import ToolResponse
-
-#: What `include` may ask for, and what it is called without its prefix.
-Included = Literal[
-    "agent.blocks",
-    "agent.identities",
-    "agent.managed_group",
-    "agent.pending_approval",
-    "agent.secrets",
-    "agent.sources",
-    "agent.tags",
-    "agent.tools",
-]
-_RELATED = frozenset({"blocks", "tools", "tags", "sources", "identities"})
 
 
 class Memory(Wire):
@@ -322,77 +305,16 @@ class UpdateAgent(AgentBody):
         )
 
 
-class IncludeQuery(Schema):
-    """What an answer with agents is to hold beside the agents themselves."""
+class ResetMessages(Body):
+    """How an agent begins again."""
 
-    include: list[Included] | None = None
-    #: Deprecated; names without `agent.`.
-    include_relationships: list[str] | None = None
-
-    def included(self, request: HttpRequest) -> frozenset[str]:
-        """Names without prefix. SDK 0.x gets all relationships unless it names some."""
-        named = {name.removeprefix("agent.") for name in self.include or ()}
-        named |= {"blocks" if name == "memory" else name for name in self.include_relationships or ()}
-        if not named and self.include_relationships is None and is_old_sdk(request):
-            return _RELATED
-        return frozenset(named)
+    add_default_initial_messages: bool = False
 
 
-class RelatedQuery(PageQuery, IncludeQuery):
-    """A list of agents that something else leads to."""
+class ToolApproval(Body):
+    """Whether a person must agree to calls of a tool. Older clients say it in the query."""
 
-
-class AgentQuery(IncludeQuery):
-    """Filters of the list of agents."""
-
-    before: str | None = None
-    after: str | None = None
-    limit: int | None = None
-    order: Order | None = None
-    order_by: Literal["created_at", "updated_at", "last_run_completion"] | None = None
-    ascending: bool | None = None
-    sort_by: str | None = None
-    name: str | None = None
-    tags: list[str] | None = None
-    match_all_tags: bool = False
-    query_text: str | None = None
-    project_id: str | None = None
-    template_id: str | None = None
-    base_template_id: str | None = None
-    identity_id: str | None = None
-    identifier_keys: list[str] | None = None
-    last_stop_reason: str | None = None
-    created_by_id: str | None = None
-    show_hidden_agents: bool = False
-
-    def page(self) -> PageRequest:
-        order: Order = "asc" if self.ascending else "desc"
-        return PageRequest(
-            limit=50 if self.limit is None else self.limit,
-            order=self.order or order,
-            after=self.after or None,
-            before=self.before or None,
-            order_by=self.order_by or _sort_field(self.sort_by),
-        )
-
-    def filters(self) -> AgentFilters:
-        return AgentFilters(
-            name=self.name,
-            query=self.query_text,
-            tags=tuple(self.tags or ()),
-            match_all_tags=self.match_all_tags,
-            project_id=self.project_id,
-            last_stop_reason=self.last_stop_reason,
-            created_by_id=self.created_by_id,
-            shows_hidden=self.show_hidden_agents,
-            is_impossible=any(
-                (self.template_id, self.base_template_id, self.identity_id, self.identifier_keys)
-            ),
-        )
-
-
-def _sort_field(name: str | None) -> str:
-    return name if name in ("created_at", "updated_at", "last_run_completion") else "created_at"
+    requires_approval: bool | None = None
 
 
 def _frozen(values: list[str] | None) -> tuple[str, ...] | None:
