@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +87,20 @@ def messages_of(agent: Any) -> list[Message]:
 
 def test_the_table_knows_every_type() -> None:
     assert {agent_type for agent_type, _ in TOOLS} == set(TYPES) == {str(each) for each in FACTS}
+
+
+@pytest.mark.parametrize("agent_type", TYPES)
+def test_the_reference_tells_the_tools_of_each_type(agent_type: str) -> None:
+    reference = Path(__file__).parents[2] / "docs" / "reference" / "agents.md"
+    (row,) = [
+        line
+        for line in reference.read_text().splitlines()
+        if line.startswith("|") and f"`{agent_type}`" in line
+    ]
+    facts = FACTS[AgentType(agent_type)]
+    _, _, _, told, begins, _ = row.split("|")
+    assert told.strip() == (", ".join(f"`{name}`" for name in facts.tools) or "none")
+    assert begins.strip() == ("a greeting" if facts.has_first_messages else "nothing")
 
 
 @pytest.mark.parametrize(("case", "names"), TOOLS.items())
