@@ -11,8 +11,10 @@ import pytest
 from agents.models import Agent, Message
 from agents.models.agent import AgentType
 from agents.services.agent_types import FACTS, base_tool_names
+from agents.services.system_message import write_system_message
 from letta_ade.llm.testing import ScriptedModel, installed
 from tests.support.api import Api
+from tests.support.factories import make_agent, make_block, make_conversation
 
 pytestmark = pytest.mark.django_db
 
@@ -251,6 +253,22 @@ def test_a_prompt_shows_blocks_unless_the_type_has_none(api: Api, agent_type: st
     shows = agent_type not in ("react_agent", "workflow_agent")
     assert ("<memory_blocks>" in messages_of(agent)[0].content[0]["text"]) == shows
     assert [block["label"] for block in agent["blocks"]] == ["human"]
+
+
+@pytest.mark.parametrize("agent_type", TYPES)
+@pytest.mark.parametrize("provider_type", ["anthropic", "openai"])
+def test_lines_are_numbered_for_some_types_with_a_model_of_anthropic(
+    agent_type: str, provider_type: str
+) -> None:
+    # The provider may have any name in the handle.
+    agent = make_agent(
+        agent_type=agent_type, model="my-proxy/some-model", model_settings={"provider_type": provider_type}
+    )
+    make_block(agent=agent, label="human", value="Name: Ada")
+    write_system_message(agent=agent, conversation=make_conversation(agent=agent))
+    is_numbered = "1→ Name: Ada" in agent.messages.get().content[0]["text"]
+    types = ("letta_v1_agent", "sleeptime_agent", "memgpt_v2_agent")
+    assert is_numbered == (provider_type == "anthropic" and agent_type in types)
 
 
 @pytest.mark.parametrize("agent_type", TYPES)
