@@ -70,7 +70,7 @@ def register() -> None:
         BuiltinTool(
             name="memory_apply_patch",
             tool_type=ToolType.LETTA_MEMORY_CORE,
-            description="Change memory blocks by a patch, for several changes at once. All of it is done, or nothing. "
+            description="Change memory blocks by a patch, for several changes at once. All of it is done, or nothing.\n"
             "Either hunks of a unified diff for the block `label`: lines that stay begin with a space, lines that go with '-', "
             "lines that come with '+', and '@@' stands between hunks; a hunk with '+' only goes to the end of the block. "
             "Or sections with headers, for which `label` is not looked at: "

@@ -107,7 +107,7 @@ def register() -> None:
         BuiltinTool(
             name="memory",
             tool_type=ToolType.LETTA_MEMORY_CORE,
-            description="Manage memory blocks as if they were files: create, edit, rename and delete them. "
+            description="Manage memory blocks as if they were files: create, edit, rename and delete them.\n"
             "create needs path and description. str_replace needs path, old_string and new_string. "
             "insert needs path and insert_text. delete needs path. "
             "rename needs old_path and new_path, or path and a new description.",
