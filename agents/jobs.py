@@ -13,6 +13,7 @@ from procrastinate.jobs import Job
 from agents.models import RunEvent
 from agents.services import callbacks, execution
 from agents.services.leases import EXECUTE_RUN, RUN_QUEUE
+from agents.services.run_ends import SEND_CALLBACK
 from letta_ade.core import threads
 from letta_ade.core.jobs import app
 
@@ -59,7 +60,7 @@ class _AfterAPause(BaseRetryStrategy):
         return RetryDecision(retry_in={"seconds": callbacks.pause_after(tried)})
 
 
-@app.task(name=callbacks.JOB, retry=_AfterAPause(), pass_context=True)
+@app.task(name=SEND_CALLBACK, retry=_AfterAPause(), pass_context=True)
 async def send_callback(context: JobContext, run_id: str) -> None:
     """Tell the end of a run to the address that its request named."""
     await callbacks.send(run_id, attempt=context.job.attempts + 1)

@@ -12,6 +12,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from agents.api.agent_blocks import router as agent_blocks
+from agents.api.agent_context import router as agent_context
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.blocks import router as blocks_of_agents
@@ -56,6 +57,7 @@ api = NinjaAPI(
 api.add_router("/agents", agents, tags=["agents"])
 api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
+api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
 api.add_router("/agents", passages, tags=["passages"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 INTRODUCTION = (
@@ -10,6 +11,19 @@ INTRODUCTION = (
 )
 LINE_NUMBER_WARNING = (
     "Line numbers are shown to help you read. They are not part of the value: leave them out of every edit."
+)
+#: The tags that give a prompt its structure; the labels of the blocks come to them.
+_TAGS = (
+    "available_skills",
+    "description",
+    "directories",
+    "memory_blocks",
+    "memory_metadata",
+    "metadata",
+    "tool_rule",
+    "tool_usage_rules",
+    "value",
+    "warning",
 )
 
 
@@ -25,25 +39,47 @@ class BlockView:
 
 
 def render_blocks(blocks: Sequence[BlockView], *, is_numbered: bool = False) -> str:
-    """The section with all blocks, or an empty text without any. `is_numbered` puts `n→ ` before each line of a value."""
+    """The section with all blocks, or an empty text without any. `is_numbered` puts `n→ ` before each line of a value.
+
+    A value is somebody's words: a closing tag of the prompt in it is masked, so that it ends nothing.
+    """
     if not blocks:
         return ""
-    inner = "\n\n".join(_render_block(block, is_numbered=is_numbered) for block in blocks)
+    tags = [_tag(block.label) for block in blocks]
+    inner = "\n\n".join(_render_block(block, tags, is_numbered=is_numbered) for block in blocks)
     return f"<memory_blocks>\n{INTRODUCTION}\n\n{inner}\n\n</memory_blocks>"
 
 
-def _render_block(block: BlockView, *, is_numbered: bool) -> str:
+def _render_block(block: BlockView, tags: Sequence[str], *, is_numbered: bool) -> str:
     facts = ["- read_only=true"] if block.read_only else []
     facts += [f"- chars_current={len(block.value)}", f"- chars_limit={block.limit}"]
     value = number_lines(block.value) if is_numbered and block.value else block.value
     warning = f"<warning>\n{LINE_NUMBER_WARNING}\n</warning>\n" if is_numbered else ""
+    tag = _tag(block.label)
     return (
-        f"<{block.label}>\n"
-        f"<description>\n{block.description or ''}\n</description>\n"
+        f"<{tag}>\n"
+        f"<description>\n{mask(block.description or '', tags)}\n</description>\n"
         "<metadata>\n" + "\n".join(facts) + "\n</metadata>\n"
-        f"{warning}<value>\n{value}\n</value>\n"
-        f"</{block.label}>"
+        f"{warning}<value>\n{mask(value, tags)}\n</value>\n"
+        f"</{tag}>"
     )
+
+
+def _tag(label: str) -> str:
+    return label.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def mask(text: str, tags: Iterable[str] = ()) -> str:
+    """The text with `</` written as `<\\/` where a tag of the prompt would be closed; everything else stays as it is."""
+    if "</" not in text:
+        return text
+    names = "|".join(re.escape(name) for name in (*_TAGS, *tags))
+    return re.sub(rf"</(?=\s*(?:{names})\s*>)", r"<\\/", text, flags=re.IGNORECASE)
+
+
+def unmask(text: str) -> str:
+    """What a model means that copies a masked text."""
+    return text.replace("<\\/", "</")
 
 
 def number_lines(text: str) -> str:

@@ -7,7 +7,7 @@ class ToolsConfig(AppConfig):
     name = "tools"
 
     def ready(self) -> None:
-        from tools.builtin import archival, core_memory
+        from tools.builtin import archival, core_memory, memory_patch, memory_tool, send_message, voice
 
-        core_memory.register()
-        archival.register()
+        for builtin in (send_message, core_memory, memory_tool, memory_patch, archival, voice):
+            builtin.register()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from letta_ade.accounts.auth import Caller
@@ -26,8 +26,8 @@ class ToolContext:
     message_id: str
     tool_call_id: str
     tool_name: str
-    #: Blocks of the agent: label -> block id.
-    block_ids: Mapping[str, str] = field(default_factory=dict)
+    #: Blocks of the agent: label -> block id. The run's own: tools that add, remove or rename a block keep it true.
+    block_ids: dict[str, str] = field(default_factory=dict)
     #: Archives of the agent in order of attachment; an insert goes to the first.
     archive_ids: tuple[str, ...] = ()
     #: Handle for the archive that a first insert makes.
@@ -40,6 +40,10 @@ class ToolContext:
     ensure_archive: Callable[[], Archive]
     #: Attach a block that a tool has made. None: this agent gets no new blocks from its tools.
     attach_block: Callable[[Block], None] | None = None
+    #: Detach the block of this id. None: this agent's tools take no block away.
+    detach_block: Callable[[str], None] | None = None
+    #: Texts of the messages with which the run began, in order.
+    input_texts: tuple[str, ...] = ()
     #: What the call did to blocks. `run` adds to it, the runtime tells of it.
     changes: list[BlockEdit] = field(default_factory=list)
 

@@ -61,11 +61,11 @@ def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], pr
     """Run the call and say how it went. Never raises: a tool's error is a return that the model reads.
 
     All of the call's writes are kept, or none: inside a transaction a savepoint sees to that, so that a failing tool does not
-    spoil the step. Of a failed call nothing is left in `context.changes` either.
+    spoil the step. Of a failed call nothing is left in `context.changes` and `context.block_ids` either.
     """
     if isinstance(prepared, _PreparationFailed):
         return prepared.outcome
-    already = len(context.changes)
+    already, labels = len(context.changes), dict(context.block_ids)
     try:
         tool = get_builtin(tool_name)
         if tool is None:
@@ -76,6 +76,8 @@ def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], pr
         text = returned_text(returned)
     except Exception as error:
         del context.changes[already:]
+        context.block_ids.clear()
+        context.block_ids.update(labels)
         return _failed(tool_name, error)
     return ToolOutcome(value_text=_cut(text, context.return_char_limit) if tool.is_return_cut else text)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from django.http import HttpResponse
+
 from agents.api.schemas.agent import AgentEnvVar, AgentState, Memory
 from agents.models import Agent, AgentBlock, AgentSecret, AgentTool
 from agents.services.conversations import context_ids
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.requests import ApiRequest
+from letta_ade.core.clients import is_old_sdk
 from letta_ade.core.crypto import decrypt
+from letta_ade.core.schemas import respond
 from letta_ade.llm.api.configs import agent_embedding_config, agent_llm_config
 from memory.api.schemas.block import BlockResponse
 from tools.api.schemas.tool import ToolResponse
@@ -22,6 +26,11 @@ _ALWAYS = frozenset({"blocks", "tools", "tags"})
 def agent_state(request: ApiRequest, agent: Agent, *, include: Iterable[str] = ()) -> AgentState:
     """One agent, with its blocks, tools and tags; `secrets` among `include` needs the right to edit."""
     return agent_states(request, [agent], include=_ALWAYS | set(include))[0]
+
+
+def state_for_old_sdk(request: ApiRequest, agent: Agent) -> HttpResponse:
+    """The answer to a change of what is attached: SDK 1.x and unknown clients expect null here, 0.x the agent."""
+    return respond(agent_state(request, agent) if is_old_sdk(request) else None)
 
 
 def agent_states(request: ApiRequest, agents: Sequence[Agent], *, include: Iterable[str]) -> list[AgentState]:

@@ -8,7 +8,8 @@ from django.http import HttpResponse
 from ninja import Query, Router
 
 from agents.api.agent_states import agent_state, agent_states
-from agents.api.schemas.agent import AgentQuery, AgentState, CreateAgent, IncludeQuery, UpdateAgent
+from agents.api.schemas.agent import AgentState, CreateAgent, UpdateAgent
+from agents.api.schemas.agent_query import AgentQuery, IncludeQuery
 from agents.services import agents
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.schemas import AgentId, respond

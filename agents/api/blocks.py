@@ -7,7 +7,8 @@ from django.http import HttpResponse
 from ninja import Query, Router
 
 from agents.api.agent_states import agent_states
-from agents.api.schemas.agent import AgentState, RelatedQuery
+from agents.api.schemas.agent import AgentState
+from agents.api.schemas.agent_query import RelatedQuery
 from agents.services.agents import AgentFilters, list_agents
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.pagination import paginate

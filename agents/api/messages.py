@@ -14,7 +14,14 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Query, Router
 
-from agents.api.schemas.message import CancelRuns, LettaResponse, MessageOptions, MessageQuery
+from agents.api.schemas.message import (
+    AsyncMessageOptions,
+    CancelRuns,
+    LettaResponse,
+    MessageOptions,
+    MessageQuery,
+)
+from agents.api.schemas.run import RunResponse
 from agents.api.sse import Reader, sse_response
 from agents.api.streaming import Folded, Format, fold
 from agents.api.wire import wire_list
@@ -55,6 +62,16 @@ async def stream_message(request: ApiRequest, agent_id: AgentId, body: MessageOp
     return await _stream(request, agent_id, body.model_copy(update={"streaming": True}))
 
 
+@router.post("/{agent_id}/messages/async", response=RunResponse)
+async def create_message_async(
+    request: ApiRequest, agent_id: AgentId, body: AsyncMessageOptions
+) -> HttpResponse:
+    """A run in the background; the answer is the run as it stands, and `GET /v1/runs/{id}` tells how it goes on."""
+    started = await _start(request, agent_id, body, run_type="send_message_async")
+    run = await threads.run(get_run_for, caller=request.auth, run_id=started.run_id)
+    return respond(RunResponse.of(run))
+
+
 @router.get("/{agent_id}/messages", response=list[dict[str, Any]])
 async def list_messages(request: ApiRequest, agent_id: AgentId, query: Query[MessageQuery]) -> HttpResponse:
     stored: list[Message] = await threads.run(
@@ -81,6 +98,8 @@ async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, ru
                 run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
             )
     asked = body.run_request(agent_id, run_type=run_type, wait_seconds=_wait_seconds(request))
+    if isinstance(body, AsyncMessageOptions):
+        asked = replace(asked, background=True, callback_url=body.callback_url or None)
     asked = await embed_images(caller=request.auth, request=asked)
     config = {**asked.request_config, "fingerprint": fingerprint}
     return await execution.start_run(caller=request.auth, request=replace(asked, request_config=config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, assert_never
@@ -15,16 +16,45 @@ from letta_ade.core.ids import otid_at
 WireMessage = dict[str, Any]
 
 
-def wire_messages(message: Message) -> list[WireMessage]:
-    """The wire messages of a stored one, in natural order. All have its id; each has an otid of its own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTool:
+    """The tool through which an agent of the heartbeat loop speaks, and the argument that holds its words."""
+
+    name: str = "send_message"
+    argument: str = "message"
+
+    def words_of(self, calls: list[dict[str, Any]]) -> str | None:
+        """What is said by these calls; None when they are something else."""
+        if len(calls) != 1 or calls[0]["name"] != self.name:
+            return None
+        try:
+            words = json.loads(calls[0]["arguments"])[self.argument]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
+
+    def is_only_said(self, returns: list[dict[str, Any]]) -> bool:
+        """Whether these returns say no more than that the words were said."""
+        return bool(returns) and all(
+            each.get("name") == self.name and each["status"] == "success" for each in returns
+        )
+
+
+def wire_messages(message: Message, answer_tool: AnswerTool | None = None) -> list[WireMessage]:
+    """The wire messages of a stored one, in natural order. All have its id; each has an otid of its own.
+
+    With an answer tool, its calls are shown as what they say, and their returns are left out.
+    """
     match MessageRole(message.role):
         case MessageRole.SYSTEM:
             return [_one(message, "system_message", content=_text(message))]
         case MessageRole.USER | MessageRole.SUMMARY:
             return [_one(message, "user_message", content=_user_content(message))]
         case MessageRole.ASSISTANT:
-            return list(_assistant(message))
+            return list(_assistant(message, answer_tool))
         case MessageRole.TOOL:
+            if answer_tool is not None and answer_tool.is_only_said(message.tool_returns):
+                return []
             return [_tool_return(message)]
         case MessageRole.APPROVAL:
             return list(_approval(message))
@@ -32,9 +62,9 @@ def wire_messages(message: Message) -> list[WireMessage]:
             assert_never(other)
 
 
-def wire_list(messages: Iterable[Message]) -> list[WireMessage]:
+def wire_list(messages: Iterable[Message], answer_tool: AnswerTool | None = None) -> list[WireMessage]:
     """The wire messages of many stored ones, in their order."""
-    return [each for message in messages for each in wire_messages(message)]
+    return [each for message in messages for each in wire_messages(message, answer_tool)]
 
 
 def head(
@@ -117,6 +147,8 @@ def _without_empty_signature(part: dict[str, Any]) -> dict[str, Any]:
 
 def _kind(part: dict[str, Any]) -> str:
     match part["type"]:
+        case "reasoning" if part.get("is_native") is False:
+            return "inner"
         case "reasoning" | "summarized_reasoning":
             return "reasoning"
         case "redacted_reasoning" | "omitted_reasoning":
@@ -130,7 +162,7 @@ def _says_something(part: dict[str, Any]) -> bool:
     return bool(part.get("text", True)) and bool(part.get("reasoning", True))
 
 
-def _assistant(message: Message) -> Iterator[WireMessage]:
+def _assistant(message: Message, answer_tool: AnswerTool | None = None) -> Iterator[WireMessage]:
     index = 0
     for kind, group in groupby((part for part in message.content if _says_something(part)), key=_kind):
         parts = list(group)
@@ -138,13 +170,13 @@ def _assistant(message: Message) -> Iterator[WireMessage]:
             case "text":
                 text = "".join(part["text"] for part in parts)
                 yield _one(message, "assistant_message", index=index, content=text)
-            case "reasoning":
+            case "reasoning" | "inner":
                 yield _one(
                     message,
                     "reasoning_message",
                     index=index,
                     reasoning="".join(part["reasoning"] for part in parts),
-                    source="reasoner_model",
+                    source="reasoner_model" if kind == "reasoning" else "non_reasoner_model",
                     signature=next((s for part in parts[::-1] if (s := part.get("signature"))), None),
                 )
             case _:
@@ -153,7 +185,10 @@ def _assistant(message: Message) -> Iterator[WireMessage]:
                         message, "hidden_reasoning_message", index=index, **hidden_fields(part.get("data"))
                     )
         index += 1
-    if message.tool_calls:
+    words = answer_tool.words_of(message.tool_calls) if answer_tool else None
+    if words is not None:
+        yield _one(message, "assistant_message", index=index, content=words)
+    elif message.tool_calls:
         yield _one(message, "tool_call_message", index=index, **call_fields(message.tool_calls))
 
 

@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -50,7 +49,7 @@ from agents.runtime.prompt import build_request
 from agents.runtime.reply_stream import ReplyRules
 from agents.runtime.snapshot import PendingTurn, Snapshot
 from agents.runtime.step import StepPlan, plan_answers, plan_step, refused_outcome
-from letta_ade.core.ids import new_id
+from letta_ade.core.ids import new_assistant_message_id, new_id
 from letta_ade.llm.client import ChatModel
 from letta_ade.llm.errors import ContextOverflow, InvalidReply, ModelError
 from letta_ade.llm.messages import ChatMessage, Reply, TextPart, Usage
@@ -248,7 +247,10 @@ def _check_reply(run: _Run, reply: Reply, plan: StepPlan) -> None:
 
 def _open_step(run: _Run, number: int, request_text: str) -> _OpenStep:
     start = StepStart(
-        step_id=new_id("step"), number=number, message_id=_even_message_id(), request_text=request_text
+        step_id=new_id("step"),
+        number=number,
+        message_id=new_assistant_message_id(),
+        request_text=request_text,
     )
     snapshot = run.snapshot
     rules = ReplyRules(
@@ -474,8 +476,3 @@ async def _settled(task: asyncio.Task[None]) -> None:
         await asyncio.shield(task)
     except Exception:
         logger.exception("the beginning of a step could not be stored")
-
-
-def _even_message_id() -> str:
-    """A message id whose last 7 bits are 0, so that the otid of the first wire message is its own UUID."""
-    return f"message-{uuid.UUID(int=uuid.uuid4().int & ~0x7F)}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from agents.runtime.tool_rules import Rule, describe
-from memory.rendering import BlockView, render_blocks
+from memory.rendering import BlockView, mask, render_blocks
 
 PLACEHOLDER = "{CORE_MEMORY}"
 TIME_FORMAT = "%Y-%m-%d %I:%M:%S %p %Z%z"
@@ -39,9 +39,7 @@ class PromptSource:
         Time and the number of older messages are not in it: they change with every request, and the text that a provider has
         cached would change with them.
         """
-        return hashlib.sha256(
-            _body(self).encode() + b"\0" + "\n".join(_steady_metadata(self)).encode()
-        ).hexdigest()
+        return hashlib.sha256(_put_together(self, _steady_metadata(self)).encode()).hexdigest()
 
 
 def compile_system_prompt(source: PromptSource, *, compiled_at: datetime, recall_count: int) -> str:
@@ -54,7 +52,7 @@ def compile_system_prompt(source: PromptSource, *, compiled_at: datetime, recall
         f"- {recall_count} earlier messages are kept in recall memory",
         *archival,
     ]
-    return f"{_body(source)}\n\n<memory_metadata>\n" + "\n".join(metadata) + "\n</memory_metadata>"
+    return _put_together(source, metadata)
 
 
 def format_time(moment: datetime, timezone: str) -> str:
@@ -62,15 +60,17 @@ def format_time(moment: datetime, timezone: str) -> str:
     return moment.astimezone(ZoneInfo(timezone)).strftime(TIME_FORMAT)
 
 
-def _body(source: PromptSource) -> str:
+def _put_together(source: PromptSource, metadata: Sequence[str]) -> str:
+    """The instructions with memory at its place, or behind them when they name none."""
     sections = [
         render_blocks(source.blocks, is_numbered=source.has_line_numbers) if source.has_blocks else "",
         _render_rules(describe(source.rules)),
+        "<memory_metadata>\n" + "\n".join(metadata) + "\n</memory_metadata>",
     ]
     memory = "\n\n".join(section for section in sections if section)
     if PLACEHOLDER in source.system:
         return source.system.replace(PLACEHOLDER, memory)
-    return f"{source.system}\n\n{memory}" if memory else source.system
+    return f"{source.system}\n\n{memory}"
 
 
 def _render_rules(sentences: Sequence[str]) -> str:
@@ -85,5 +85,7 @@ def _steady_metadata(source: PromptSource) -> list[str]:
     if source.archival_count:
         lines.append(f"- {source.archival_count} passages are kept in archival memory")
     if source.archive_tags:
-        lines.append(f"- Tags in archival memory: {', '.join(source.archive_tags)}")
+        # A tag is somebody's text, and a line of its own here would be a fact of ours.
+        tags = ", ".join(" ".join(tag.split()) for tag in source.archive_tags)
+        lines.append(f"- Tags in archival memory: {mask(tags)}")
     return lines

@@ -7,26 +7,9 @@ from collections.abc import Sequence
 from django.db.models import Max
 
 from agents.models import Agent, AgentBlock, AgentTool
-from agents.models.agent import AgentType
 from letta_ade.core.errors import Conflict
 from memory.models import Block
 from tools.models import Tool
-
-MULTI_AGENT_TOOLS = (
-    "send_message_to_agent_and_wait_for_reply",
-    "send_message_to_agents_matching_tags",
-    "send_message_to_agent_async",
-)
-#: Attached on create unless refused (spec/agent-loop.md §1). Archival tools are attached by name.
-_BASE_TOOLS = {
-    AgentType.LETTA_V1: ("conversation_search", "memory_replace", "memory_insert"),
-    AgentType.SLEEPTIME: ("memory_replace", "memory_insert", "memory_rethink", "memory_finish_edits"),
-}
-
-
-def base_tool_names(agent: Agent) -> tuple[str, ...]:
-    """The tools that an agent of this type starts with."""
-    return _BASE_TOOLS[AgentType(agent.agent_type)]
 
 
 def link_blocks(agent: Agent, blocks: Sequence[Block]) -> None:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.models import Agent
-from letta_ade.core.errors import Invalid
+from agents.services.older_settings import EFFORT_TYPES, LEAST_THINKING_TOKENS, NOTHING_SAID, OlderSettings
+from letta_ade.core.errors import Invalid, Unprocessable
 from letta_ade.llm import catalog
 from letta_ade.llm.environment import split_handle
 from letta_ade.llm.listing import ModelInfo
 from letta_ade.llm.profiles import model_profile
 
-_THINKING_TOKENS = 1024
-#: Providers whose settings name a reasoning effort.
-_EFFORT_TYPES = ("openai", "sglang")
+#: Models of this kind refuse the weakest effort (spec/objects.md §5).
+_NO_MINIMAL = "codex"
+#: Settings that are objects, and are laid over each other field by field.
+_NESTED = ("reasoning", "thinking")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,13 @@ class ModelChoice:
     context_window_limit: int
 
 
-def choose_model(*, handle: str | None, asked: Mapping[str, Any], window: int | None) -> ModelChoice:
+def choose_model(
+    *,
+    handle: str | None,
+    asked: Mapping[str, Any],
+    window: int | None,
+    older: OlderSettings = NOTHING_SAID,
+) -> ModelChoice:
     """The model of a new agent. Raises NotFound for an unknown handle, Invalid for a bad one or none at all.
 
     May ask the provider over HTTP, so it is called outside transactions.
@@ -38,25 +46,39 @@ def choose_model(*, handle: str | None, asked: Mapping[str, Any], window: int | 
             "LETTA_DEFAULT_LLM_HANDLE names the one for agents that ask for none."
         )
     info = _info(handle)
+    wanted = {**older.today(provider_type=info.provider_type, model=info.name), **asked}
     return ModelChoice(
         handle=handle,
-        settings=_merge(default_settings(info), asked),
+        settings=_merge(info.name, _with_room(default_settings(info), wanted), wanted),
         context_window_limit=_window(info, window),
     )
 
 
 def change_model(
-    agent: Agent, *, handle: str | None, asked: Mapping[str, Any] | None, window: int | None
-) -> ModelChoice:
-    """What the agent has after a change; what is None stays. Another model begins with its own defaults and window."""
-    if handle is None or handle == agent.model:
-        stays = window is None
-        return ModelChoice(
-            handle=agent.model,
-            settings=_merge(agent.model_settings, asked or {}),
-            context_window_limit=agent.context_window_limit if stays else _window(_info(agent.model), window),
-        )
-    return choose_model(handle=handle, asked=asked or {}, window=window)
+    agent: Agent,
+    *,
+    handle: str | None,
+    asked: Mapping[str, Any],
+    window: int | None,
+    older: OlderSettings = NOTHING_SAID,
+) -> ModelChoice | None:
+    """What the agent has after a change, or None when nothing was asked.
+
+    What is not asked for stays. Another model begins with its own defaults and window. Raises as `choose_model` does.
+    """
+    if handle is None and window is None and not asked and older == NOTHING_SAID:
+        return None
+    if handle is not None and handle != agent.model:
+        return choose_model(handle=handle, asked=asked, older=older, window=window)
+    provider, name = split_handle(agent.model)
+    provider_type = agent.model_settings.get("provider_type") or provider
+    wanted = {**older.today(provider_type=provider_type, model=name), **asked}
+    stays = window is None
+    return ModelChoice(
+        handle=agent.model,
+        settings=_merge(name, agent.model_settings, wanted),
+        context_window_limit=agent.context_window_limit if stays else _window(_info(agent.model), window),
+    )
 
 
 def choose_embedding(handle: str | None) -> str | None:
@@ -75,22 +97,36 @@ def default_settings(info: ModelInfo) -> dict[str, Any]:
         "response_format": None,
     }
     profile = model_profile(info.name)
-    if info.provider_type in _EFFORT_TYPES:
-        settings |= {"strict": False, "reasoning": {"reasoning_effort": _effort(profile.efforts)}}
+    if info.provider_type in EFFORT_TYPES:
+        settings |= {"strict": False, "reasoning": {"reasoning_effort": _effort(info.name, profile.efforts)}}
     elif info.provider_type == "anthropic":
         thinks = profile.thinking != "none"
         settings |= {
             "strict": False,
-            "thinking": {"type": "enabled" if thinks else "disabled", "budget_tokens": _THINKING_TOKENS},
+            "thinking": {"type": "enabled" if thinks else "disabled", "budget_tokens": LEAST_THINKING_TOKENS},
             "effort": None,
             "verbosity": None,
         }
     return settings
 
 
-def _effort(efforts: tuple[str, ...]) -> str:
+def check_response_format(data: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The format itself. Raises Unprocessable for one that is none (spec/objects.md §6)."""
+    match data:
+        case None | {"type": "text" | "json_object"} | {"type": "json_schema", "json_schema": {}}:
+            return data
+        case {"type": "json_schema"}:
+            raise Unprocessable("A response_format of type 'json_schema' needs the object json_schema.")
+        case _:
+            raise Unprocessable(
+                "A response_format has the type 'text', 'json_object' or 'json_schema', "
+                f"not {data.get('type')!r}."
+            )
+
+
+def _effort(model: str, efforts: tuple[str, ...]) -> str:
     # V1 said "minimal" for every model, also for those that take no effort; providers get it only where it means something.
-    return "minimal" if not efforts or "minimal" in efforts else "medium"
+    return "minimal" if (not efforts or "minimal" in efforts) and _NO_MINIMAL not in model else "medium"
 
 
 def _info(handle: str) -> ModelInfo:
@@ -109,11 +145,22 @@ def _window(info: ModelInfo, asked: int | None) -> int:
     return asked
 
 
-def _merge(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with what was asked laid over them; the provider's type is the model's, whatever a client says."""
-    merged = {**settings, **asked, "provider_type": settings.get("provider_type")}
-    budget = merged.get("thinking") or {}
-    most = merged.get("max_output_tokens")
+def _with_room(defaults: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults without thinking where the reply that is asked for has no room for it; nobody asked for the thinking."""
+    thinking, most = defaults.get("thinking"), wanted.get("max_output_tokens")
+    if thinking and "thinking" not in wanted and isinstance(most, int) and most <= thinking["budget_tokens"]:
+        return {**defaults, "thinking": {**thinking, "type": "disabled"}}
+    return defaults
+
+
+def _merge(model: str, settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with what is wanted laid over them; the provider's type is the model's, whatever a client says."""
+    nested = {name: {**(settings.get(name) or {}), **wanted[name]} for name in _NESTED if wanted.get(name)}
+    merged = {**settings, **wanted, **nested, "provider_type": settings.get("provider_type")}
+    check_response_format(merged.get("response_format"))
+    if (merged.get("reasoning") or {}).get("reasoning_effort") == "minimal" and _NO_MINIMAL in model:
+        raise Invalid(f"The model {model!r} takes no reasoning effort 'minimal'; 'low' is its weakest.")
+    budget, most = merged.get("thinking") or {}, merged.get("max_output_tokens")
     if (
         budget.get("type") == "enabled"
         and isinstance(most, int)

@@ -33,8 +33,18 @@ _TYPE_BY_FIELD = (
 )
 #: Models that may be given several tools to run first (V1's exception).
 _MANY_FIRST = ("gpt-4o", "gpt-4o-mini")
-_ENDING_TOOLS = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
-_BASE_TYPES = (ToolType.LETTA_CORE, ToolType.LETTA_MEMORY_CORE, ToolType.LETTA_SLEEPTIME_CORE)
+_ENDING_TOOLS = (
+    "send_message",
+    "send_message_to_agent_async",
+    "memory_finish_edits",
+    "finish_rethinking_memory",
+)
+_BASE_TYPES = (
+    ToolType.LETTA_CORE,
+    ToolType.LETTA_MEMORY_CORE,
+    ToolType.LETTA_SLEEPTIME_CORE,
+    ToolType.LETTA_VOICE_SLEEPTIME_CORE,
+)
 #: Models that know when to stop need no rules, unless they are small.
 _SELF_STEERING = ("claude-4-sonnet", "claude-3-5-sonnet", "gpt-5", "gemini-2.5-pro")
 
@@ -55,7 +65,9 @@ def base_tool_rules(agent: Agent, tools: Sequence[Tool], *, is_wanted: bool | No
     """The rules that come with the tools: those of the base tools when wanted, and approval where a tool asks for it."""
     if is_wanted is None:
         name = agent.model.split("/", 1)[-1]
-        steers = any(mark in name for mark in _SELF_STEERING) and "mini" not in name
+        # "gemini" is no small model; V1 took it for one.
+        is_small = "mini" in name.replace("gemini", "")
+        steers = any(mark in name for mark in _SELF_STEERING) and not is_small
         is_sleeptime = agent.agent_type == AgentType.SLEEPTIME
         is_wanted = agent.agent_type != AgentType.LETTA_V1 and (is_sleeptime or not steers)
     rules = approval_rules(tools)
@@ -70,11 +82,30 @@ def base_tool_rules(agent: Agent, tools: Sequence[Tool], *, is_wanted: bool | No
 
 def approval_rules(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     """The rule for each tool that wants a person's agreement by default."""
-    return [
-        {"type": "requires_approval", "tool_name": tool.name}
-        for tool in tools
-        if tool.default_requires_approval
-    ]
+    return [approval_rule(tool) for tool in tools if tool.default_requires_approval]
+
+
+def approval_rule(tool: Tool) -> dict[str, Any]:
+    """The rule by which a person must agree to calls of the tool."""
+    return {"type": "requires_approval", "tool_name": tool.name}
+
+
+def add_rules(agent: Agent, rules: Sequence[dict[str, Any]]) -> None:
+    """Give the agent these tool rules too; one that it has stays single."""
+    known = {(rule["type"], rule["tool_name"]) for rule in agent.tool_rules}
+    new = [rule for rule in rules if (rule["type"], rule["tool_name"]) not in known]
+    if new:
+        agent.tool_rules = clean_rules((*agent.tool_rules, *new), model=agent.model)
+        agent.save(update_fields=["tool_rules", "updated_at"])
+
+
+def remove_rules(agent: Agent, rules: Sequence[dict[str, Any]]) -> None:
+    """Take rules of these types for these tools from the agent."""
+    gone = {(rule["type"], rule["tool_name"]) for rule in rules}
+    kept = [rule for rule in agent.tool_rules if (rule["type"], rule["tool_name"]) not in gone]
+    if len(kept) != len(agent.tool_rules):
+        agent.tool_rules = kept
+        agent.save(update_fields=["tool_rules", "updated_at"])
 
 
 def _clean_rule(rule: Mapping[str, Any]) -> dict[str, Any]:

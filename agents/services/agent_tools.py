@@ -7,9 +7,10 @@ from django.db.models import QuerySet
 
 from agents.models import Agent
 from agents.services import agent_links
-from agents.services.agent_tool_rules import approval_rules
-from agents.services.agents import add_rules, get_agent_for, tell
+from agents.services.agent_tool_rules import add_rules, approval_rule, approval_rules, remove_rules
+from agents.services.agents import get_agent_for, tell
 from letta_ade.accounts.auth import Caller
+from letta_ade.core.errors import NotFound
 from letta_ade.core.pagination import PageRequest, paginate
 from tools.models import Tool
 from tools.services.tools import get_tool_for
@@ -47,5 +48,21 @@ def detach_tool(*, caller: Caller, agent_id: str, tool_id: str) -> Agent:
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tool = get_tool_for(caller=caller, tool_id=tool_id)
         agent.tool_links.filter(tool=tool).delete()
+        tell(agent)
+    return agent
+
+
+def set_approval(*, caller: Caller, agent_id: str, tool_name: str, requires_approval: bool) -> Agent:
+    """The agent with or without the rule that a person must agree to calls of the tool. Raises NotFound for a tool it has not."""
+    caller.check("edit")
+    with transaction.atomic():
+        agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
+        tool = tools_of(agent).filter(name=tool_name).first()
+        if tool is None:
+            raise NotFound(f"The agent has no tool {tool_name!r}.")
+        if requires_approval:
+            add_rules(agent, [approval_rule(tool)])
+        else:
+            remove_rules(agent, [approval_rule(tool)])
         tell(agent)
     return agent

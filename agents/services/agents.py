@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,22 +11,21 @@ from django.db.models import Count, Q, QuerySet
 
 from agents.models import Agent, AgentSecret, Conversation
 from agents.models.agent import AgentType
-from agents.services import agent_links, agent_model, conversations
+from agents.services import agent_links, agent_model, agent_types, conversations
 from agents.services.agent_fields import check_name, check_timezone, file_limits, random_name
 from agents.services.agent_prompts import default_system_prompt
-from agents.services.agent_tool_rules import approval_rules, base_tool_rules, clean_rules
-from agents.services.conversations import InitialMessage
+from agents.services.agent_tool_rules import add_rules, approval_rules, base_tool_rules, clean_rules
+from agents.services.first_messages import InitialMessage
+from agents.services.older_settings import NOTHING_SAID, OlderSettings
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import nudges
 from letta_ade.core.crypto import decrypt, encrypt
-from letta_ade.core.errors import Invalid, NotFound, Unsupported
+from letta_ade.core.errors import Invalid, NotFound, Unprocessable
 from letta_ade.core.pagination import PageRequest, paginate
 from memory.services.blocks import BlockDraft, create_block, get_block_for
 from memory.texts import check_tags, check_text
 from tools.services.tools import get_tools_by_ids, get_tools_by_names
 
-#: The loop that this server has; the others answer through tools, with a heartbeat.
-SUPPORTED_TYPES = (AgentType.LETTA_V1, AgentType.SLEEPTIME)
 #: An agent with this tag is somebody's assistant and stays out of lists.
 SUBAGENT_TAG = "role:subagent"
 
@@ -44,8 +42,9 @@ class AgentDraft:
     tags: tuple[str, ...] = ()
     model: str | None = None
     embedding: str | None = None
-    #: Laid over the defaults of the model.
+    #: Laid over the defaults of the model, these over the older ones.
     model_settings: dict[str, Any] = field(default_factory=dict)
+    older_settings: OlderSettings = NOTHING_SAID
     context_window_limit: int | None = None
     #: New blocks, before those of `block_ids`.
     blocks: tuple[BlockDraft, ...] = ()
@@ -57,8 +56,8 @@ class AgentDraft:
     include_base_tool_rules: bool | None = None
     include_multi_agent_tools: bool = False
     secrets: dict[str, str] = field(default_factory=dict)
-    #: After the system message; None and empty mean none.
-    initial_messages: tuple[InitialMessage, ...] = ()
+    #: After the system message; None means those of the type.
+    initial_messages: tuple[InitialMessage, ...] | None = None
     message_buffer_autoclear: bool = False
     enable_sleeptime: bool | None = None
     timezone: str | None = None
@@ -74,6 +73,8 @@ class AgentDraft:
 class AgentChanges:
     """What is to change; None leaves a field alone, and `cleared` names those that become empty."""
 
+    #: Cannot change; naming another one is refused.
+    agent_type: str | None = None
     name: str | None = None
     system: str | None = None
     description: str | None = None
@@ -81,7 +82,8 @@ class AgentChanges:
     tags: tuple[str, ...] | None = None
     model: str | None = None
     embedding: str | None = None
-    model_settings: dict[str, Any] | None = None
+    model_settings: dict[str, Any] = field(default_factory=dict)
+    older_settings: OlderSettings = NOTHING_SAID
     context_window_limit: int | None = None
     #: These three replace the whole set.
     block_ids: tuple[str, ...] | None = None
@@ -212,50 +214,21 @@ def count_agents_of_blocks(block_ids: list[str]) -> dict[str, int]:
 def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
     """A new agent with its blocks, tools, secrets, and a conversation that begins with the compiled system message.
 
-    Raises Invalid, NotFound (model, block or tool) or Unsupported (a type of agent that this server cannot run).
+    Raises Invalid, Unprocessable, NotFound (model or block) or Conflict (two blocks of one label, two tools of one name).
     """
     caller.check("edit")
-    if draft.agent_type not in AgentType.values:
-        raise Invalid(f"agent_type must be one of {', '.join(AgentType.values)}, not {draft.agent_type!r}.")
-    if draft.agent_type not in SUPPORTED_TYPES:
-        raise Unsupported(
-            f"This server runs agents of type {' and '.join(SUPPORTED_TYPES)}; {draft.agent_type!r} is not among them."
-        )
+    agent_types.check_type(draft.agent_type, enable_sleeptime=draft.enable_sleeptime)
     # The catalog may have to ask a provider, so the model is chosen before the transaction begins.
     choice = agent_model.choose_model(
-        handle=draft.model, asked=draft.model_settings, window=draft.context_window_limit
+        handle=draft.model,
+        asked=draft.model_settings,
+        older=draft.older_settings,
+        window=draft.context_window_limit,
     )
     embedding = agent_model.choose_embedding(draft.embedding)
-    name = check_name(draft.name) if draft.name else random_name()
-    most_files, most_characters = file_limits(choice.context_window_limit)
+    agent = _row(caller, draft, choice, embedding)
     with transaction.atomic():
-        agent = Agent.objects.create(
-            workspace_id=caller.workspace_id,
-            created_by_id=caller.id,
-            last_updated_by_id=caller.id,
-            name=name,
-            agent_type=draft.agent_type,
-            system=check_text("The system prompt", draft.system)
-            if draft.system is not None
-            else default_system_prompt(draft.agent_type),
-            description=draft.description,
-            metadata=draft.metadata,
-            tags=check_tags(draft.tags),
-            model=choice.handle,
-            embedding=embedding,
-            model_settings=choice.settings,
-            context_window_limit=choice.context_window_limit,
-            tool_rules=clean_rules(draft.tool_rules, model=choice.handle),
-            response_format=draft.response_format,
-            compaction_settings=draft.compaction_settings,
-            message_buffer_autoclear=draft.message_buffer_autoclear,
-            enable_sleeptime=draft.enable_sleeptime,
-            timezone=check_timezone(draft.timezone or "UTC"),
-            max_files_open=draft.max_files_open or most_files,
-            per_file_view_window_char_limit=draft.per_file_view_window_char_limit or most_characters,
-            hidden=True if SUBAGENT_TAG in draft.tags else draft.hidden,
-            project_id=draft.project_id,
-        )
+        agent.save(force_insert=True)
         _furnish(caller, agent, draft)
         conversation = Conversation.objects.create(
             workspace_id=caller.workspace_id, agent=agent, is_default=True, created_by_id=caller.id
@@ -265,13 +238,48 @@ def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
     return agent
 
 
+def _row(caller: Caller, draft: AgentDraft, choice: agent_model.ModelChoice, embedding: str | None) -> Agent:
+    facts = agent_types.facts_of(draft.agent_type)
+    most_files, most_characters = file_limits(choice.context_window_limit)
+    return Agent(
+        workspace_id=caller.workspace_id,
+        created_by_id=caller.id,
+        last_updated_by_id=caller.id,
+        name=check_name(draft.name) if draft.name else random_name(),
+        agent_type=draft.agent_type,
+        system=check_text("The system prompt", draft.system)
+        if draft.system is not None
+        else default_system_prompt(draft.agent_type),
+        description=draft.description,
+        metadata=draft.metadata,
+        tags=check_tags(draft.tags),
+        model=choice.handle,
+        embedding=embedding,
+        model_settings=choice.settings,
+        context_window_limit=choice.context_window_limit,
+        tool_rules=clean_rules(draft.tool_rules, model=choice.handle),
+        response_format=agent_model.check_response_format(draft.response_format),
+        compaction_settings=draft.compaction_settings,
+        message_buffer_autoclear=draft.message_buffer_autoclear or facts.always_clears,
+        enable_sleeptime=draft.enable_sleeptime,
+        timezone=check_timezone(draft.timezone or "UTC"),
+        max_files_open=draft.max_files_open or most_files,
+        per_file_view_window_char_limit=draft.per_file_view_window_char_limit or most_characters,
+        hidden=True if SUBAGENT_TAG in draft.tags else draft.hidden,
+        project_id=draft.project_id,
+    )
+
+
 def _furnish(caller: Caller, agent: Agent, draft: AgentDraft) -> None:
     created = [create_block(caller=caller, draft=block) for block in draft.blocks]
     blocks = [*created, *(get_block_for(caller=caller, block_id=block_id) for block_id in draft.block_ids)]
     agent_links.link_blocks(agent, blocks)
-    base = agent_links.base_tool_names(agent) if draft.include_base_tools else ()
-    multi = agent_links.MULTI_AGENT_TOOLS if draft.include_multi_agent_tools else ()
-    named = get_tools_by_names(caller=caller, names=list(dict.fromkeys((*base, *multi, *draft.tool_names))))
+    names = list[str]()
+    if draft.include_base_tools:
+        names += agent_types.base_tool_names(draft.agent_type, enable_sleeptime=draft.enable_sleeptime)
+    if draft.include_multi_agent_tools:
+        names += agent_types.multi_agent_tool_names()
+    named = get_tools_by_names(caller=caller, names=[*names, *draft.tool_names])
     given = get_tools_by_ids(caller=caller, tool_ids=draft.tool_ids)
     tools = agent_links.link_tools(agent, [*named, *given])
     add_rules(agent, base_tool_rules(agent, tools, is_wanted=draft.include_base_tool_rules))
@@ -279,36 +287,21 @@ def _furnish(caller: Caller, agent: Agent, draft: AgentDraft) -> None:
 
 
 def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Agent:
-    """The agent with the changes made. Raises NotFound, Invalid or, for messages of a running conversation, Conflict."""
+    """The agent with the changes made. Raises NotFound, Invalid, Unprocessable or, for messages of a running conversation, RunBusy."""
     caller.check("edit")
     current = get_agent_for(caller=caller, agent_id=agent_id)
-    choice = None
-    if (
-        changes.model is not None
-        or changes.model_settings is not None
-        or changes.context_window_limit is not None
-    ):
-        choice = agent_model.change_model(
-            current, handle=changes.model, asked=changes.model_settings, window=changes.context_window_limit
-        )
+    # As on create, providers are asked before the transaction begins.
+    choice = agent_model.change_model(
+        current,
+        handle=changes.model,
+        asked=changes.model_settings,
+        older=changes.older_settings,
+        window=changes.context_window_limit,
+    )
     embedding = agent_model.choose_embedding(changes.embedding) if changes.embedding else None
     with transaction.atomic():
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
-        for column in _PLAIN_COLUMNS:
-            if (value := getattr(changes, column)) is not None:
-                setattr(agent, column, value)
-        for column in changes.cleared & EMPTY_VALUES.keys():
-            setattr(agent, column, EMPTY_VALUES[column])
-        if changes.name is not None:
-            agent.name = check_name(changes.name)
-        if changes.system is not None:
-            agent.system = check_text("The system prompt", changes.system)
-        if changes.timezone is not None:
-            agent.timezone = check_timezone(changes.timezone)
-        if changes.tags is not None:
-            agent.tags = check_tags(changes.tags)
-        if SUBAGENT_TAG in agent.tags:
-            agent.hidden = True
+        _change_columns(agent, changes)
         if choice is not None:
             agent.model, agent.model_settings = choice.handle, choice.settings
             agent.context_window_limit = choice.context_window_limit
@@ -321,6 +314,33 @@ def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Age
         _replace_sets(caller, agent, changes)
         tell(agent)
     return agent
+
+
+def _change_columns(agent: Agent, changes: AgentChanges) -> None:
+    if changes.agent_type not in (None, agent.agent_type):
+        raise Unprocessable(
+            f"The type of an agent cannot change: this one is {agent.agent_type!r}, not {changes.agent_type!r}."
+        )
+    for column in _PLAIN_COLUMNS:
+        if (value := getattr(changes, column)) is not None:
+            setattr(agent, column, value)
+    for column in changes.cleared & EMPTY_VALUES.keys():
+        setattr(agent, column, EMPTY_VALUES[column])
+    if changes.enable_sleeptime is not None or "enable_sleeptime" in changes.cleared:
+        agent_types.check_type(agent.agent_type, enable_sleeptime=agent.enable_sleeptime)
+    if agent_types.facts_of(agent.agent_type).always_clears:
+        agent.message_buffer_autoclear = True
+    if changes.name is not None:
+        agent.name = check_name(changes.name)
+    if changes.system is not None:
+        agent.system = check_text("The system prompt", changes.system)
+    if changes.timezone is not None:
+        agent.timezone = check_timezone(changes.timezone)
+    if changes.tags is not None:
+        agent.tags = check_tags(changes.tags)
+    if SUBAGENT_TAG in agent.tags:
+        agent.hidden = True
+    agent_model.check_response_format(agent.response_format)
 
 
 def _replace_sets(caller: Caller, agent: Agent, changes: AgentChanges) -> None:
@@ -347,15 +367,6 @@ def delete_agent(*, caller: Caller, agent_id: str) -> None:
         agent.delete()
 
 
-def add_rules(agent: Agent, rules: Sequence[dict[str, Any]]) -> None:
-    """Give the agent these tool rules too; one that it has stays single."""
-    known = {(rule["type"], rule["tool_name"]) for rule in agent.tool_rules}
-    new = [rule for rule in rules if (rule["type"], rule["tool_name"]) not in known]
-    if new:
-        agent.tool_rules = clean_rules((*agent.tool_rules, *new), model=agent.model)
-        agent.save(update_fields=["tool_rules", "updated_at"])
-
-
 def write_secrets(agent: Agent, secrets: dict[str, str]) -> None:
     """Store secrets, encrypted; a key that exists gets the new value."""
     for key, value in secrets.items():
@@ -370,11 +381,6 @@ def read_secrets(*, caller: Caller, agent: Agent) -> dict[str, str]:
     """The secrets in clear text; only for who may edit. Raises Forbidden or SecretUnreadable."""
     caller.check("edit")
     return {row.key: decrypt(row.value_encrypted) for row in agent.secrets.all()}
-
-
-def agent_field_names() -> frozenset[str]:
-    """The names of the changes that `update_agent` knows."""
-    return frozenset(each.name for each in fields(AgentChanges)) - {"cleared"}
 
 
 def tell(agent: Agent) -> None:

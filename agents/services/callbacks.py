@@ -22,7 +22,6 @@ from agents.services.runs import public_metadata
 from letta_ade.core import threads
 from letta_ade.core.crypto import derived_secret
 from letta_ade.core.errors import AdeError, Invalid
-from letta_ade.core.jobs import app
 from letta_ade.core.outbound import (
     Call,
     OutboundFailed,
@@ -34,8 +33,6 @@ from letta_ade.core.outbound import (
 
 logger = logging.getLogger(__name__)
 
-#: The name of the job in the queue; agents/jobs.py holds it.
-JOB = "send_callback"
 SIGNATURE_HEADER = "X-Letta-Signature"
 _MOST_URL_CHARACTERS = Run._meta.get_field("callback_url").max_length
 _GONE = 410
@@ -58,12 +55,6 @@ def check_callback_url(url: str) -> None:
         raise Invalid(f"callback_url cannot be called: {error.message}") from error
     except OutboundFailed as error:
         logger.info("a callback_url could not be checked beforehand: %s", error)
-
-
-def announce_end(run: Run) -> None:
-    """Put the callback of the run into the queue, if it has one. Called in the transaction that ends it."""
-    if run.callback_url:
-        app.configure_task(JOB).defer(run_id=run.id)
 
 
 def signing_secret(workspace_id: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agents.models import Conversation, Message
+from agents.runtime.prompt import ANSWER_TOOL
 from letta_ade.llm.messages import ChatMessage, Part, TextPart, ToolCall, ToolReturn, part_from_data
 
 
@@ -90,9 +93,20 @@ def parts_of(content: list[dict[str, Any]]) -> tuple[Part, ...]:
     return tuple(part_from_data(data) for data in content)
 
 
-def searchable_text(content: list[dict[str, Any]]) -> str:
-    """The text of the parts that a search should find: reasoning is left out."""
-    return "\n".join(data["text"] for data in content if data.get("type") == "text")
+def searchable_text(content: list[dict[str, Any]], calls: Sequence[dict[str, Any]] = ()) -> str:
+    """What a search should find: the text of the parts, and the words that an agent said through a tool; no reasoning."""
+    texts = [data["text"] for data in content if data.get("type") == "text"]
+    return "\n".join([*texts, *(said for call in calls if (said := _said_by(call)))])
+
+
+def _said_by(call: dict[str, Any]) -> str:
+    if call["name"] != ANSWER_TOOL:
+        return ""
+    try:
+        words = json.loads(call["arguments"]).get("message")
+    except (ValueError, AttributeError):
+        return ""
+    return words if isinstance(words, str) else ""
 
 
 def text_content(text: str) -> list[dict[str, Any]]:

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
-from agents.models import Agent, ContextEntry, Conversation, Message, RunLease
-from agents.services.context import text_content
+from agents.models import Agent, ContextEntry, Conversation, Message
+from agents.services.first_messages import InitialMessage, first_rows
+from agents.services.leases import keep_runs_out
 from agents.services.system_message import write_system_message
 from letta_ade.accounts.auth import Caller
-from letta_ade.core.errors import Conflict, Invalid, NotFound
-from letta_ade.core.ids import new_otid
+from letta_ade.core.errors import Invalid, NotFound
 
 DEFAULT = "default"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitialMessage:
-    """A message that an agent is born with, after its system message."""
-
-    role: str
-    text: str
-    otid: str | None = None
 
 
 def get_default_conversation(agent: Agent) -> Conversation:
@@ -76,23 +64,22 @@ def get_conversation_for(*, caller: Caller, conversation_id: str) -> Conversatio
     return conversation
 
 
-def begin(*, agent: Agent, conversation: Conversation, messages: Sequence[InitialMessage] = ()) -> None:
-    """Give a new conversation its system message and the messages that it starts with. Inside a transaction."""
+def begin(
+    *, agent: Agent, conversation: Conversation, messages: Sequence[InitialMessage] | None = ()
+) -> None:
+    """Give a new conversation its system message and the messages that it starts with. Inside a transaction.
+
+    None: those of the agent's type.
+    """
     write_system_message(agent=agent, conversation=conversation)
-    now = timezone.now()
-    rows = [
-        Message(
-            workspace_id=agent.workspace_id,
-            agent=agent,
-            conversation=conversation,
-            role=message.role,
-            content=text_content(message.text),
-            text=message.text,
-            otid=message.otid or new_otid(),
-            created_at=now + timedelta(microseconds=index),
-        )
-        for index, message in enumerate(messages, start=1)
-    ]
+    append_first_messages(agent=agent, conversation=conversation, messages=messages)
+
+
+def append_first_messages(
+    *, agent: Agent, conversation: Conversation, messages: Sequence[InitialMessage] | None
+) -> None:
+    """Put the first messages behind a system message that stands alone. Raises Invalid for one without text."""
+    rows = first_rows(agent, conversation, messages)
     Message.objects.bulk_create(rows)
     ContextEntry.objects.bulk_create(
         ContextEntry(conversation=conversation, message=row, position=position)
@@ -117,15 +104,11 @@ def context_ids(agent_ids: Sequence[str]) -> dict[str, list[str]]:
 def set_context(*, agent: Agent, message_ids: Sequence[str]) -> None:
     """Put exactly these messages into the context of the default conversation.
 
-    Raises Invalid for messages of another agent or a list that does not begin with the system message, Conflict while a run goes on.
+    Raises Invalid for messages of another agent or a list that does not begin with the system message, RunBusy while a run goes on.
     """
     conversation = get_default_conversation(agent)
     with transaction.atomic():
-        if lease := RunLease.objects.select_for_update().filter(conversation=conversation).first():
-            raise Conflict(
-                f"A run of this conversation is going on: {lease.run_id}. Its context cannot be changed now.",
-                run_id=lease.run_id,
-            )
+        keep_runs_out(conversation)
         roles = dict(
             Message.objects.filter(id__in=message_ids, agent=agent, is_err=False).values_list("id", "role")
         )

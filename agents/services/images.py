@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from django.conf import settings
 
 from agents.services.agents import get_agent_for
-from agents.services.execution import InputMessage, RunRequest
+from agents.services.run_requests import InputMessage, RunRequest
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.errors import Invalid, NotFound

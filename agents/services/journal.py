@@ -27,10 +27,10 @@ from agents.runtime.ports import (
     StoredStep,
 )
 from agents.services.agent_archives import ensure_archive
-from agents.services.agent_blocks import attach_block
-from agents.services.callbacks import announce_end
+from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import LeaseLost, check_lease
+from agents.services.run_ends import announce_end
 from agents.services.run_rows import end_run_row
 from agents.services.step_rows import finish_step, insert_messages, insert_step
 from letta_ade.accounts.auth import Caller
@@ -301,11 +301,17 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         return_char_limit=opened.return_limits.get(planned.call.name, DEFAULT_RETURN_CHAR_LIMIT),
         ensure_archive=lambda: _ensure_archive(opened),
         attach_block=lambda block: _attach_block(opened, block),
+        detach_block=lambda block_id: _detach_block(opened, block_id),
+        input_texts=tuple(searchable_text(row.content) for row in opened.inputs),
     )
 
 
 def _attach_block(opened: OpenRun, block: Block) -> None:
     attach_block(caller=opened.caller, agent_id=opened.agent.id, block_id=block.id)
+
+
+def _detach_block(opened: OpenRun, block_id: str) -> None:
+    detach_block(caller=opened.caller, agent_id=opened.agent.id, block_id=block_id)
 
 
 def _ensure_archive(opened: OpenRun) -> Archive:
@@ -393,7 +399,7 @@ def _return_data(outcome: CallOutcome) -> dict[str, Any]:
 
 def _store_messages(rows: list[Message], first_position: int | None) -> None:
     for row in rows:
-        row.text = searchable_text(row.content)
+        row.text = searchable_text(row.content, row.tool_calls)
     insert_messages(rows, first_position=first_position)
 
 

@@ -14,12 +14,12 @@ from django.db import transaction
 from django.utils import timezone
 from procrastinate.exceptions import AlreadyEnqueued
 
-from agents.models import Message, Run, RunEvent, RunLease
+from agents.models import Conversation, Message, Run, RunEvent, RunLease
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.endings import error_payload
 from agents.services import run_rows
-from agents.services.callbacks import announce_end
 from agents.services.context import searchable_text
+from agents.services.run_ends import announce_end
 from letta_ade.core import notices
 from letta_ade.core.errors import Conflict
 from letta_ade.core.jobs import app
@@ -85,6 +85,22 @@ def start_run_row(run: Run, *, owner: str = OWNER) -> RunLease:
 
 def _expiry(owner: str) -> datetime:
     return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS * (4 if owner == QUEUE else 1))
+
+
+def keep_runs_out(conversation: Conversation) -> Conversation:
+    """The conversation as it is now; no run begins in it until the caller's transaction ends. Raises RunBusy while one goes on.
+
+    A run that begins takes the lease first and then locks the conversation's row (`run_rows.lock_conversation`), so this only looks
+    at the lease.
+    """
+    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+    held = RunLease.objects.filter(conversation=locked).first()
+    if held is not None:
+        if not is_abandoned(held):
+            raise busy(held.run_id)
+        fail_abandoned(held.run_id)
+        held.delete()
+    return locked
 
 
 def busy(run_id: str) -> RunBusy:

@@ -13,12 +13,12 @@ from django.db.models import Max, Sum
 from django.utils import timezone
 
 from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
-from agents.models.agent import AgentType
 from agents.models.run import RunStatus
 from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
 from agents.runtime.turn import past_calls
-from agents.services import leases
+from agents.services import leases, run_rows
+from agents.services.agent_types import facts_of
 from agents.services.approvals import (
     PendingApproval,
     PendingRequest,
@@ -45,8 +45,6 @@ from tools.services.tools import tool_schema
 
 #: A request that is sent again with the same otids within this time gets the first one's run.
 _REPEAT_WINDOW = timedelta(hours=3)
-#: Types that answer as soon as they call no tool; the others answer through one (spec/agent-loop.md §1).
-DIRECT_TYPES = frozenset({AgentType.LETTA_V1, AgentType.SLEEPTIME})
 #: Between the events of a run and those after another process has taken it up: the first one may still be writing some.
 _EVENT_GAP = 1000
 
@@ -214,8 +212,7 @@ def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answe
 def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
     """Load what the run works with, now that nobody else writes to its conversation. In a transaction."""
     agent, conversation, run = checked.agent, checked.conversation, checked.run
-    # What it was before the lease, the run before this one may have changed.
-    conversation.refresh_from_db(fields=["compiled_hash", "compiled_at", "last_message_at"])
+    run_rows.lock_conversation(conversation)
     if agent.message_buffer_autoclear and checked.inputs:
         conversation.entries.filter(position__gt=0).delete()
     context = load_context(conversation)
@@ -274,7 +271,7 @@ def _snapshot(
         settings=call_settings(agent),
         context_window=agent.context_window_limit,
         max_steps=request.max_steps or settings.DEFAULT_MAX_STEPS,
-        loop="direct" if agent.agent_type in DIRECT_TYPES else "heartbeat",
+        loop="heartbeat" if facts_of(agent.agent_type).is_heartbeat else "direct",
         inputs=tuple(to_chat_message(row) for row in checked.inputs),
         input_data=tuple(row.to_data() for row in checked.inputs),
         past_calls=() if is_new_turn else past_calls(chat),

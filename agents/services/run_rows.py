@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from agents.models import Run, RunLease
+from agents.models import Conversation, Run, RunLease
 from agents.runtime.ports import RunEnd
 from letta_ade.core.inserts import Insert
 
@@ -23,6 +23,10 @@ _HELD = """
 conversation_id = %(conversation_id)s AND run_id = %(run_id)s AND owner = %(owner)s AND epoch = %(epoch)s
 """
 _LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {_HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
+
+_LOCK_CONVERSATION = """
+SELECT compiled_hash, compiled_at, last_message_at FROM agents_conversation WHERE id = %s FOR NO KEY UPDATE
+"""
 
 _RENEW = """
 UPDATE agents_runlease SET expires_at = %s WHERE owner = %s AND run_id = ANY(%s) RETURNING run_id, is_stop_requested
@@ -54,6 +58,15 @@ def insert_lease(lease: RunLease) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_LEASE, _LEASE.values([lease]))
         return cursor.fetchone() is not None
+
+
+def lock_conversation(conversation: Conversation) -> None:
+    """Lock the conversation until the transaction ends, and read again what the run before this one may have changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_CONVERSATION, [conversation.pk])
+        compiled_hash, compiled_at, last_message_at = cursor.fetchone()
+    conversation.compiled_hash, conversation.compiled_at = compiled_hash, compiled_at
+    conversation.last_message_at = last_message_at
 
 
 def lock_lease(lease: RunLease) -> bool:

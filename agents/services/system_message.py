@@ -10,15 +10,14 @@ from django.db.models import F, Func
 from django.utils import timezone
 
 from agents.models import Agent, ContextEntry, Conversation, Message
-from agents.models.agent import AgentType
 from agents.runtime.system_prompt import PromptSource, compile_system_prompt
 from agents.runtime.tool_rules import Rule
+from agents.services.agent_types import facts_of
 from agents.services.context import text_content
+from letta_ade.core.errors import NotFound
+from letta_ade.llm.environment import split_handle
 from memory.models import Block, Passage
 from memory.rendering import BlockView
-
-_NUMBERED_TYPES = {AgentType.SLEEPTIME, AgentType.MEMGPT_V2, AgentType.LETTA_V1}
-_BLOCKLESS_TYPES = {AgentType.REACT, AgentType.WORKFLOW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,9 @@ def load_memory(agent: Agent) -> AgentMemory:
 
 def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:
     """What the system message of this conversation is compiled from now."""
-    provider = agent.model.split("/", 1)[0]
+    facts = facts_of(agent.agent_type)
+    # A provider may be named as somebody likes; its type tells how it is spoken to.
+    endpoint_type = agent.model_settings.get("provider_type") or split_handle(agent.model)[0]
     return PromptSource(
         system=agent.system,
         agent_id=agent.id,
@@ -69,8 +70,8 @@ def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory)
             for block in memory.blocks
         ),
         rules=tuple(Rule.from_data(rule) for rule in agent.tool_rules),
-        has_line_numbers=provider == "anthropic" and agent.agent_type in _NUMBERED_TYPES,
-        has_blocks=agent.agent_type not in _BLOCKLESS_TYPES,
+        has_line_numbers=endpoint_type == "anthropic" and facts.numbers_lines,
+        has_blocks=facts.shows_blocks,
         archival_count=memory.archival_count,
         archive_tags=memory.archive_tags,
     )
@@ -97,19 +98,47 @@ def write_system_message(
     memory = memory or load_memory(agent)
     source = prompt_source(agent, conversation, memory)
     current_id = current_id or _current_id(conversation)
-    fingerprint = source.fingerprint
-    if current_id is not None and conversation.compiled_hash == fingerprint:
+    if current_id is not None and conversation.compiled_hash == source.fingerprint:
         return SystemMessage(message_id=current_id, new_text=None)
     # A rebuild keeps the time of the last forced one: only `update_timestamp` moves it.
     compiled_at = conversation.compiled_at or timezone.now()
-    recalled = recall_count(agent, conversation)
-    text = compile_system_prompt(source, compiled_at=compiled_at, recall_count=recalled)
+    text = _compile(agent, conversation, source, compiled_at)
     message_id = _store(agent, conversation, current_id, text, compiled_at)
-    conversation.compiled_hash = fingerprint
+    _remember(conversation, source, memory, compiled_at)
+    return SystemMessage(message_id=message_id, new_text=text)
+
+
+def recompile(*, agent: Agent, conversation: Conversation, update_timestamp: bool, is_dry_run: bool) -> str:
+    """The system message compiled from what is true now, also when it is not out of date; a dry run stores nothing.
+
+    Raises NotFound when the conversation has no system message. To store, call it inside a transaction and keep runs out.
+    """
+    current_id = _current_id(conversation)
+    if current_id is None:
+        raise NotFound("The conversation has no system message.")
+    memory = load_memory(agent)
+    source = prompt_source(agent, conversation, memory)
+    kept = None if update_timestamp else conversation.compiled_at
+    compiled_at = kept or timezone.now()
+    text = _compile(agent, conversation, source, compiled_at)
+    if not is_dry_run:
+        _store(agent, conversation, current_id, text, compiled_at)
+        _remember(conversation, source, memory, compiled_at)
+    return text
+
+
+def _compile(agent: Agent, conversation: Conversation, source: PromptSource, compiled_at: datetime) -> str:
+    recalled = recall_count(agent, conversation)
+    return compile_system_prompt(source, compiled_at=compiled_at, recall_count=recalled)
+
+
+def _remember(
+    conversation: Conversation, source: PromptSource, memory: AgentMemory, compiled_at: datetime
+) -> None:
+    conversation.compiled_hash = source.fingerprint
     conversation.compiled_at = compiled_at
     conversation.compiled_versions = {block.id: block.version for block in memory.blocks}
     conversation.save(update_fields=["compiled_hash", "compiled_at", "compiled_versions", "updated_at"])
-    return SystemMessage(message_id=message_id, new_text=text)
 
 
 def recall_count(agent: Agent, conversation: Conversation) -> int:

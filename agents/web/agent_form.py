@@ -11,15 +11,18 @@ from django.views.decorators.http import require_http_methods
 
 from agents.models.agent import AgentType
 from agents.services.agent_prompts import default_system_prompt
+from agents.services.agent_types import FACTS, facts_of
 from agents.services.agents import count_agents_of_blocks, create_agent
 from agents.web.forms import (
-    DEFAULT_TOOLS,
     FIRST_BLOCKS,
+    FIRST_TYPE,
     OFFERED_TOOLS,
     AgentForm,
     BlockFormSet,
     add_block,
+    fit_to_type,
     remove_block,
+    tools_of_type,
 )
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
@@ -42,13 +45,16 @@ def create_page(request: PageRequest) -> HttpResponse:
     if request.method == "GET":
         form, blocks = _forms(offer, None)
         return render(request, "agents/create.html", _context(offer, form, blocks))
-    if "add_block" in request.POST or "remove_block" in request.POST:
-        changed = _reshape(request.POST)
-        form, blocks = _forms(offer, changed)
+    sent = fit_to_type(request.POST)
+    if any(name in sent for name in ("add_block", "remove_block", "fit_type")):
+        form, blocks = _forms(offer, _reshape(sent))
         template = "agents/lists/create_form.html" if request.htmx else "agents/create.html"
-        context = _context(offer, form, blocks) | {"has_new_block": "add_block" in request.POST}
+        context = _context(offer, form, blocks) | {
+            "has_new_block": "add_block" in sent,
+            "is_choosing": "fit_type" in sent,
+        }
         return render(request, template, context)
-    form, blocks = _forms(offer, request.POST)
+    form, blocks = _forms(offer, sent)
     # Both are checked, so that all errors are seen at once.
     if form.is_valid() & blocks.is_valid():
         try:
@@ -66,7 +72,7 @@ def create_page(request: PageRequest) -> HttpResponse:
 def _reshape(data: QueryDict) -> QueryDict:
     if place := data.get("remove_block"):
         return remove_block(data, str(place))
-    return add_block(data)
+    return add_block(data) if "add_block" in data else data
 
 
 def _offer(caller: Caller) -> dict[str, Any]:
@@ -92,8 +98,10 @@ def _forms(offer: dict[str, Any], data: QueryDict | None) -> tuple[AgentForm, An
     initial = {
         "model": suggested,
         "embedding": catalog.default_embedding_handle() or "",
-        "system": default_system_prompt(AgentType.LETTA_V1),
-        "tools": list(DEFAULT_TOOLS),
+        "agent_type": FIRST_TYPE,
+        "shown_type": FIRST_TYPE,
+        "system": default_system_prompt(FIRST_TYPE),
+        "tools": tools_of_type(FIRST_TYPE),
     }
     form = AgentForm(
         data,
@@ -109,6 +117,8 @@ def _forms(offer: dict[str, Any], data: QueryDict | None) -> tuple[AgentForm, An
 def _context(offer: dict[str, Any], form: AgentForm, blocks: Any) -> dict[str, Any]:
     chosen_tools = set(form["tools"].value() or ())
     chosen_blocks = set(form["shared_blocks"].value() or ())
+    chosen_type = form["agent_type"].value()
+    chosen_type = chosen_type if chosen_type in AgentType.values else FIRST_TYPE
     return {
         "form": form,
         "blocks": blocks,
@@ -117,7 +127,13 @@ def _context(offer: dict[str, Any], form: AgentForm, blocks: Any) -> dict[str, A
             (block, offer["holders"].get(block.id, 0), block.id in chosen_blocks)
             for block in offer["shared_blocks"]
         ],
+        "types": [(agent_type.value, facts) for agent_type, facts in FACTS.items()],
+        "chosen_type": chosen_type,
+        "chosen_facts": facts_of(chosen_type),
+        "is_first_type": chosen_type == FIRST_TYPE,
+        "is_choosing": False,
         "snippet_model": form["model"].value() or "",
+        "snippet_type": "" if chosen_type == FIRST_TYPE else chosen_type,
         "only_demo": all(info.is_demo for info in offer["models"]),
         "shows_errors": False,
     }

@@ -9,7 +9,10 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from agents.models.agent import AgentType
 from agents.services.agent_fields import check_name
+from agents.services.agent_prompts import default_system_prompt
+from agents.services.agent_types import FACTS, base_tool_names
 from agents.services.agents import AgentDraft
 from letta_ade.core.errors import Invalid
 from letta_ade.llm.listing import EmbeddingModelInfo, ModelInfo
@@ -18,10 +21,15 @@ from memory.services.blocks import BlockDraft
 #: What the form offers for a block; the API's own default is far larger.
 OFFERED_LIMIT = 5_000
 MOST_BLOCKS = 30
-#: Ticked when the form opens.
-DEFAULT_TOOLS = ("conversation_search", "memory_insert", "memory_replace")
+FIRST_TYPE = AgentType.LETTA_V1
 #: Offered first, in this order; the rest follows by name.
-OFFERED_TOOLS = (*DEFAULT_TOOLS, "archival_memory_insert", "archival_memory_search")
+OFFERED_TOOLS = (
+    "conversation_search",
+    "memory_insert",
+    "memory_replace",
+    "archival_memory_insert",
+    "archival_memory_search",
+)
 FIRST_BLOCKS: tuple[dict[str, Any], ...] = (
     {
         "label": "persona",
@@ -41,6 +49,13 @@ FIRST_BLOCKS: tuple[dict[str, Any], ...] = (
 class AgentForm(forms.Form):
     """The agent without its new blocks."""
 
+    agent_type = forms.ChoiceField(
+        choices=[(agent_type.value, facts.title) for agent_type, facts in FACTS.items()],
+        required=False,
+        widget=forms.RadioSelect,
+    )
+    #: The type whose instructions and tools the form showed when it was sent.
+    shown_type = forms.CharField(required=False, widget=forms.HiddenInput)
     name = forms.CharField(
         max_length=255,
         required=False,
@@ -125,7 +140,10 @@ class AgentForm(forms.Form):
     def draft(self, blocks: Iterable[BlockDraft]) -> AgentDraft:
         """The agent that the answers describe."""
         data = self.cleaned_data
+        agent_type = data["agent_type"] or FIRST_TYPE
         return AgentDraft(
+            agent_type=agent_type,
+            enable_sleeptime=_sleeptime_of(agent_type),
             name=data["name"] or None,
             description=data["description"] or None,
             tags=data["tags"],
@@ -238,6 +256,32 @@ def model_choices(models: Iterable[ModelInfo]) -> list[tuple[str, list[tuple[str
 
 def _model_name(info: ModelInfo) -> str:
     return f"{info.handle} (scripted demonstration, not a language model)" if info.is_demo else info.handle
+
+
+def tools_of_type(agent_type: str) -> list[str]:
+    """The tools that are ticked for an agent of this type."""
+    return list(base_tool_names(agent_type, enable_sleeptime=_sleeptime_of(agent_type)))
+
+
+def _sleeptime_of(agent_type: str) -> bool | None:
+    # There is no such agent without.
+    return True if agent_type == AgentType.VOICE_CONVO else None
+
+
+def fit_to_type(data: QueryDict) -> QueryDict:
+    """What was sent, with instructions and tools of the chosen type where those of the type before were left untouched."""
+    chosen, shown = data.get("agent_type") or FIRST_TYPE, data.get("shown_type") or FIRST_TYPE
+    if chosen == shown or chosen not in AgentType.values or shown not in AgentType.values:
+        return data
+    changed = data.copy()
+    # A browser sends line ends of its own, and drops a line break at the beginning.
+    sent = (data.get("system") or "").replace("\r\n", "\n")
+    if sent.strip() == default_system_prompt(shown).strip():
+        changed["system"] = default_system_prompt(chosen)
+    if set(data.getlist("tools")) == set(tools_of_type(shown)):
+        changed.setlist("tools", tools_of_type(chosen))
+    changed["shown_type"] = chosen
+    return changed
 
 
 def add_block(data: QueryDict) -> QueryDict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from agents.runtime.events import event_from_data
 from agents.web.live_transcript import LiveRun, RunFrame
 from agents.web.transcript import (
     InputItem,
+    Item,
     MemoryLine,
+    NoteItem,
     Records,
     RunItem,
     TextItem,
+    ThoughtItem,
     ending_words,
     fault_from,
     input_from,
@@ -41,7 +45,7 @@ class Transcript:
 
     runs: tuple[RunItem, ...]
     #: What the agent was born with; only above the very first run.
-    first_messages: tuple[InputItem | TextItem, ...]
+    first_messages: tuple[InputItem | Item, ...]
     #: The run before which there are more; None at the beginning.
     older_than: str | None
 
@@ -207,12 +211,29 @@ def _day_before(run: Run) -> object:
     return moment.date() if moment is not None else None
 
 
-def _first_messages(conversation: Conversation) -> tuple[InputItem | TextItem, ...]:
+def _first_messages(conversation: Conversation) -> tuple[InputItem | Item, ...]:
     rows = Message.objects.filter(conversation=conversation, run=None, is_err=False)
     rows = rows.exclude(role=MessageRole.SYSTEM).defer("search", "text").order_by("created_at", "id")
-    return tuple(
-        TextItem(id=message.id, text=text_of(message.content))
-        if message.role == MessageRole.ASSISTANT
-        else input_from(message, {})
-        for message in rows[:WINDOW]
-    )
+    return tuple(item for message in rows[:WINDOW] for item in _first_items(message))
+
+
+def _first_items(message: Message) -> list[InputItem | Item]:
+    """What a message shows that the agent was born with: words sent by a tool as words, and no returns of that tool."""
+    text = text_of(message.content)
+    match message.role:
+        case MessageRole.TOOL:
+            return []
+        case MessageRole.ASSISTANT if message.tool_calls:
+            thought = [ThoughtItem(id=f"thought-{message.id}", text=text)] if text else []
+            words = [_words_of(call["arguments"]) for call in message.tool_calls]
+            return [*thought, TextItem(id=message.id, text="\n\n".join(words))]
+        case MessageRole.ASSISTANT:
+            return [TextItem(id=message.id, text=text)]
+        case MessageRole.USER if text.startswith('{"type": "login"'):
+            return [NoteItem(id=message.id, text="The agent was told that somebody has come.")]
+        case _:
+            return [input_from(message, {})]
+
+
+def _words_of(arguments: str) -> str:
+    return str(json.loads(arguments).get("message", ""))

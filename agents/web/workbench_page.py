@@ -11,6 +11,7 @@ from django.db.models import Sum
 from agents.models import Agent, Conversation, Run
 from agents.services.agent_passages import list_agent_passages
 from agents.services.agent_tools import tools_of
+from agents.services.agent_types import facts_of
 from agents.services.agents import get_agent_for
 from agents.services.conversations import get_default_conversation
 from agents.web import workbench_memory
@@ -73,6 +74,7 @@ def agent_context(bench: Bench) -> dict[str, Any]:
     attached = {tool.id for tool in tools}
     return {
         **bench.base,
+        "type_facts": facts_of(agent.agent_type),
         "models": models,
         "is_listed": agent.model in handles,
         "model_info": info,

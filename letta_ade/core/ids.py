@@ -63,6 +63,11 @@ def otid_at(message_id: str, index: int) -> str:
     return str(uuid.UUID(int=(uuid_of(message_id).int & ~0x7F) | (index & 0x7F)))
 
 
+def new_assistant_message_id() -> str:
+    """An id whose last 7 bits are 0, so that the otid of the first wire message is its own UUID (docs/decisions/0001)."""
+    return f"{PREFIXES['message']}-{uuid.UUID(int=uuid.uuid4().int & ~0x7F)}"
+
+
 def message_id_before(message_id: str) -> str:
     """The id of the approval request that belongs to an assistant message: its UUID minus one."""
     return f"{PREFIXES['message']}-{uuid.UUID(int=uuid_of(message_id).int - 1)}"

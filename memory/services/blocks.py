@@ -208,10 +208,7 @@ def edit_block(*, caller: Caller, block_id: str, edit: Callable[[str], str], ori
     # Inside a transaction a savepoint would cost two more queries and protect nothing: all checks come before the first write.
     with nullcontext() if transaction.get_connection().in_atomic_block else transaction.atomic():
         block = _lock(caller, block_id)
-        if block.read_only:
-            raise BlockReadOnly(
-                f"The block {block.label!r} is read-only: you can read it, but not change it."
-            )
+        check_agents_may_edit(block)
         old = block.value
         block.value = edit(old)
         if block.value == old:
@@ -232,6 +229,27 @@ def edit_block(*, caller: Caller, block_id: str, edit: Callable[[str], str], ori
         added=lines.added,
         removed=lines.removed,
     )
+
+
+def relabel_block(
+    *, caller: Caller, block_id: str, label: str | None, description: str | None, origin: Origin
+) -> BlockEdit:
+    """Let a tool change the label or the description; None leaves it. All agents that hold the block see the new one.
+
+    Raises NotFound, BlockReadOnly, Unprocessable, or Conflict when the label is taken.
+    """
+    with transaction.atomic():
+        before = _lock(caller, block_id)
+        check_agents_may_edit(before)
+        changes = BlockChanges(label=label, description=description)
+        block = update_block(caller=caller, block_id=block_id, changes=changes, origin=origin)
+    return BlockEdit(block=block, from_version=before.version, to_version=block.version, added=0, removed=0)
+
+
+def check_agents_may_edit(block: Block) -> None:
+    """Raise BlockReadOnly for a block that only people may change."""
+    if block.read_only:
+        raise BlockReadOnly(f"The block {block.label!r} is read-only: you can read it, but not change it.")
 
 
 def delete_block(*, caller: Caller, block_id: str) -> None:

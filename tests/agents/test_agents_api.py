@@ -88,7 +88,6 @@ def test_initial_messages_stand_after_the_system_message(api: Api) -> None:
         ({"model": "demo/assistant", "timezone": "Mars/Base"}, 400, "Mars/Base"),
         ({"model": "demo/assistant", "context_window_limit": 9_999_999}, 400, "9999999"),
         ({"model": "demo/assistant", "agent_type": "nonsense"}, 400, "nonsense"),
-        ({"model": "demo/assistant", "agent_type": "memgpt_agent"}, 501, "letta_v1_agent"),
         ({"model": "demo/assistant", "tool_rules": [{"type": "no", "tool_name": "x"}]}, 422, "exit_loop"),
         ({"model": "demo/assistant", "max_reasoning_tokens": 500}, 400, "max_tokens"),
         ({"model": "demo/assistant", "folder_ids": ["source-1"]}, 400, "source-1"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from agents.models import Agent, AgentArchive, RunLease
+from agents.models import Agent, AgentArchive, Run, RunLease
 from agents.services import agents
 from agents.services.agent_archives import archives_of, ensure_archive
 from agents.services.agent_blocks import attach_block, get_block_by_label
@@ -21,7 +22,7 @@ from letta_ade.core.errors import Conflict, Forbidden, Invalid, NotFound, Unproc
 from letta_ade.core.ids import new_id
 from memory.models import Archive, Block, BlockVersion
 from memory.services.blocks import BlockDraft
-from tests.support.factories import make_block, make_caller, make_run, make_workspace
+from tests.support.factories import make_block, make_caller, make_lease, make_workspace
 
 pytestmark = pytest.mark.django_db
 
@@ -84,12 +85,16 @@ def test_the_default_conversation_has_two_names() -> None:
 def test_the_context_of_a_running_conversation_is_left_alone() -> None:
     agent = make()
     conversation = get_default_conversation(agent)
-    run = make_run(conversation=conversation, status="running")
-    RunLease.objects.create(conversation=conversation, run=run, owner="x:1:y", expires_at=timezone.now())
-    message = conversation.entries.get().message
+    lease = make_lease(conversation)
+    changes = AgentChanges(message_ids=(conversation.entries.get().message_id,))
     with pytest.raises(Conflict) as conflict:
-        update_agent(caller=make_caller(), agent_id=agent.id, changes=AgentChanges(message_ids=(message.id,)))
-    assert conflict.value.data["run_id"] == run.id
+        update_agent(caller=make_caller(), agent_id=agent.id, changes=changes)
+    assert conflict.value.data["run_id"] == lease.run_id
+    # A run whose process has died holds nothing up.
+    RunLease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    update_agent(caller=make_caller(), agent_id=agent.id, changes=changes)
+    assert Run.objects.get().status == "failed"
+    assert not RunLease.objects.exists()
 
 
 def test_an_assistant_of_an_agent_stays_out_of_lists() -> None:

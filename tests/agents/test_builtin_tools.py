@@ -11,13 +11,15 @@ from django.utils import timezone
 from agents.builtin_tools import time_ago
 from tests.support.factories import (
     make_agent,
+    make_archive,
     make_conversation,
     make_message,
+    make_passage,
     make_run,
     make_tool_context,
     make_workspace,
 )
-from tools.execution import run_call
+from tools.execution import prepare_call, run_call
 
 pytestmark = pytest.mark.django_db
 
@@ -186,3 +188,81 @@ def test_a_search_takes_two_queries_and_a_savepoint(agent, conversation, django_
 def test_time_ago_is_in_the_largest_whole_unit(seconds, text):
     now = datetime(2026, 1, 5, tzinfo=UTC)
     assert time_ago(now - timedelta(seconds=seconds), now) == text
+
+
+def test_a_span_of_days_can_be_asked_for_alone(agent, conversation):
+    make_message(conversation=conversation, text="tea", created_at=datetime(2026, 1, 6, 4, 30, tzinfo=UTC))
+    make_message(conversation=conversation, text="later", created_at=datetime(2026, 1, 9, tzinfo=UTC))
+    arguments = {"start_date": "2026-01-05", "end_date": "2026-01-05"}
+    outcome = run_call("conversation_search_date", make_tool_context(agent), arguments, None)
+    assert [row["content"] for row in json.loads(outcome.value_text)["results"]] == ["tea"]
+    refused = run_call(
+        "conversation_search_date", make_tool_context(agent), {"start_date": "2026-01-05"}, None
+    )
+    assert (refused.is_error, "'end_date'" in refused.value_text) == (True, True)
+
+
+def look(agent, *, context=None, **arguments):
+    context = context or make_tool_context(agent)
+    outcome = run_call("search_memory", context, arguments, prepare_call("search_memory", context, arguments))
+    assert not outcome.is_error, outcome.value_text
+    found = json.loads(outcome.value_text)
+    return [[row["content"] for row in found[where]] for where in ("archival", "conversation")]
+
+
+def test_search_memory_looks_into_archive_and_conversation(agent, conversation):
+    make_passage(archive=make_archive(agent=agent), text="Rosa is a cat.")
+    make_message(conversation=conversation, text="My cat likes tuna.")
+    make_message(conversation=conversation, text="Dogs bark.")
+    assert look(agent, convo_keyword_queries=["Rosa", "tuna"]) == [["Rosa is a cat."], ["My cat likes tuna."]]
+
+
+def test_search_memory_without_words_looks_for_what_was_said_last(agent, conversation):
+    make_passage(archive=make_archive(agent=agent), text="Rosa is a cat.")
+    make_message(conversation=conversation, text="Rosa likes tuna.")
+    context = make_tool_context(agent, input_texts=("Hello.", "Who was Rosa?"))
+    assert look(agent, context=context) == [["Rosa is a cat."], ["Rosa likes tuna."]]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({}, ["tea 90", "tea 30", "tea 5"]),
+        ({"start_minutes_ago": 10}, ["tea 90", "tea 30"]),
+        ({"end_minutes_ago": 60}, ["tea 30", "tea 5"]),
+        ({"start_minutes_ago": 10, "end_minutes_ago": 60}, ["tea 30"]),
+        ({"start_minutes_ago": 60, "end_minutes_ago": 10}, ["tea 30"]),
+    ],
+)
+def test_search_memory_can_be_bounded_in_time(agent, conversation, bounds, expected):
+    now = timezone.now()
+    for minutes in (90, 30, 5):
+        made = now - timedelta(minutes=minutes)
+        make_message(conversation=conversation, text=f"tea {minutes}", created_at=made)
+    _, said = look(agent, convo_keyword_queries=["tea"], **bounds)
+    assert sorted(said) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"convo_keyword_queries": {"a": 1}}, "convo_keyword_queries must be a list of texts"),
+        ({"start_minutes_ago": -1}, "start_minutes_ago must be a whole number of minutes from 0 on, not -1"),
+        ({"end_minutes_ago": 10**12}, "end_minutes_ago must be a whole number"),
+    ],
+)
+def test_a_bad_question_to_memory_is_explained(agent, arguments, words):
+    context = make_tool_context(agent)
+    outcome = run_call("search_memory", context, arguments, prepare_call("search_memory", context, arguments))
+    assert outcome.is_error
+    assert words in outcome.value_text
+
+
+def test_a_search_of_memory_is_not_found_by_the_next(agent, conversation):
+    make_message(
+        conversation=conversation,
+        role="assistant",
+        text="I look for tea.",
+        tool_calls=[{"id": "c", "name": "search_memory", "arguments": "{}"}],
+    )
+    assert texts(agent, query="tea") == []

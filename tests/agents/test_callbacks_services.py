@@ -19,10 +19,12 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from agents.models import Run, RunLease
+from agents.runtime.ports import RunEnd
 from agents.services import callbacks
 from agents.services.callbacks import CallbackFailed, check_callback_url, pause_after, sign, signing_secret
 from agents.services.journal import OpenRun, end_run
-from agents.services.leases import reap_abandoned_runs, take_lease
+from agents.services.leases import reap_abandoned_runs
+from agents.services.run_ends import SEND_CALLBACK
 from letta_ade.cli import ROOT
 from letta_ade.core import threads
 from letta_ade.core.addresses import AllowList
@@ -30,7 +32,7 @@ from letta_ade.core.errors import Invalid
 from letta_ade.core.jobs import run_worker
 from letta_ade.core.outbound import OutboundFailed
 from tests.support.api import asgi_client
-from tests.support.factories import make_caller, make_conversation, make_run, make_workspace
+from tests.support.factories import make_caller, make_conversation, make_lease, make_run, make_workspace
 from tests.support.fake_provider import Answer
 from tests.support.receiver import Receiver, hanging, redirect
 
@@ -60,8 +62,7 @@ def running(callback_url: str | None) -> OpenRun:
         conversation=conversation, status="running", stop_reason=None, callback_url=callback_url,
         metadata={"run_type": "send_message_async"},
     )  # fmt: skip
-    with transaction.atomic():
-        lease = take_lease(conversation=conversation, run=run)
+    lease = make_lease(conversation, run=run)
     return OpenRun(
         caller=make_caller(), agent=run.agent, conversation=conversation, run=run, lease=lease, inputs=[], next_position=1,
         last_message_at=None, block_ids={}, archive_ids=(), return_limits={},
@@ -70,7 +71,7 @@ def running(callback_url: str | None) -> OpenRun:
 
 def end(opened: OpenRun, **fields: Any) -> Run:
     values: dict[str, Any] = {"status": "completed", "stop_reason": "end_turn", "error": None}
-    end_run(opened, duration_ms=7, **(values | fields))
+    end_run(opened, RunEnd(duration_ms=7, **(values | fields)))
     return Run.objects.get(id=opened.run.id)
 
 
@@ -79,7 +80,7 @@ def ended(callback_url: str | None, **fields: Any) -> Run:
 
 
 def queued() -> list[str]:
-    jobs = ProcrastinateJob.objects.filter(task_name=callbacks.JOB, status="todo")
+    jobs = ProcrastinateJob.objects.filter(task_name=SEND_CALLBACK, status="todo")
     return [job.args["run_id"] for job in jobs]
 
 
@@ -116,7 +117,7 @@ async def test_the_end_of_a_run_is_told_and_signed(receiver: Receiver) -> None:
     expected = hmac.new(secret.encode(), f"{found[1]}.".encode() + got.raw, hashlib.sha256).hexdigest()
     assert found[2] == expected
     assert await told(run) == (202, None)
-    assert await db(ProcrastinateJob.objects.filter(task_name=callbacks.JOB).count) == 0
+    assert await db(ProcrastinateJob.objects.filter(task_name=SEND_CALLBACK).count) == 0
 
 
 async def test_a_failed_run_tells_its_error_without_what_is_ours(receiver: Receiver) -> None:
@@ -172,7 +173,7 @@ async def test_after_the_last_try_it_is_given_up(receiver: Receiver) -> None:
     await work()
     assert len(receiver.received) == 6
     assert await told(run) == (503, "The receiver answered 503. Given up after 6 tries.")
-    assert await db(ProcrastinateJob.objects.filter(task_name=callbacks.JOB).count) == 0
+    assert await db(ProcrastinateJob.objects.filter(task_name=SEND_CALLBACK).count) == 0
 
 
 async def test_a_receiver_that_wants_no_more_is_left_alone(receiver: Receiver) -> None:

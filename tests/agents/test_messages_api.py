@@ -120,12 +120,12 @@ async def test_the_types_of_messages_can_be_chosen(
     [
         ({}, 422),
         ({"input": "a", "messages": []}, 422),
-        ({"messages": []}, 400),
+        ({"messages": []}, 422),
         ({"input": ""}, 400),
         ({"messages": [{"role": "user", "content": ""}]}, 400),
         ({"messages": [{"role": "user"}]}, 422),
         ({"messages": [{"role": "nobody", "content": "x"}]}, 422),
-        ({"messages": [{"type": "approval", "approvals": []}]}, 400),
+        ({"messages": [{"type": "approval", "approvals": []}]}, 422),
         ({"input": [{"type": "image", "source": {"type": "url", "url": "http://localhost/x.png"}}]}, 400),
         ({"input": [{"type": "nonsense"}]}, 422),
         ({"input": "a", "stream_tokens": True}, 422),
@@ -134,7 +134,7 @@ async def test_the_types_of_messages_can_be_chosen(
         ({"input": "a", "max_steps": 0}, 422),
         ({"input": "a", "override_model": "demo/none"}, 404),
         ({"input": "a", "override_model": "openai/gpt-4o"}, 401),
-        ({"input": "a", "client_tools": [{"name": "x"}]}, 501),
+        ({"input": "a", "client_tools": [{"name": "x"}, {"name": "x"}]}, 422),
         ({"input": "word " * 100_000}, 400),
     ],
 )

@@ -35,6 +35,7 @@ from letta_ade.llm.testing import (
 from memory.services.blocks import BlockDraft
 from tests.support.api import asgi_client, events_of
 from tests.support.factories import make_caller
+from tests.support.workers import run_queue_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -297,7 +298,8 @@ class TestBackground:
 
     async def first(self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel) -> list[dict[str, Any]]:
         model.add(*TURN)
-        return read((await post(api, agent, background=True, stream_tokens=True)).text)
+        async with run_queue_worker():
+            return read((await post(api, agent, background=True, stream_tokens=True)).text)
 
     async def again(self, api: httpx.AsyncClient, run_id: str, body: Any = None) -> list[dict[str, Any]]:
         answer = await api.post(f"/runs/{run_id}/stream", json=body)

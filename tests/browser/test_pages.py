@@ -36,6 +36,24 @@ def test_an_agent_is_made_with_one_block_more(page: Page) -> None:
     assert list(agent.blocks.values_list("label", flat=True)) == ["human", "orders"]
 
 
+def test_another_type_of_agent_brings_its_instructions_and_tools(page: Page) -> None:
+    page.goto("/agents/new/")
+    page.get_by_role("textbox", name="Name").fill("typed")
+    page.get_by_text("Type of agent", exact=True).click()
+    choice = page.get_by_role("radio", name="memgpt_agent", exact=False).first
+    choice.check()
+    expect(page.locator("#id_system")).to_have_value(re.compile("send_message"))
+    expect(page.get_by_role("checkbox", name="memory_apply_patch")).to_be_checked()
+    expect(choice).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("checkbox", name="memory_apply_patch")).not_to_be_checked()
+    page.locator("#id_system").fill("Mine.")
+    page.get_by_role("radio", name="letta_v1_agent").check()
+    expect(page.locator("[name=tools][value=memory_insert]")).to_be_checked()
+    expect(page.locator("#id_system")).to_have_value("Mine.")
+    expect(page.get_by_role("textbox", name="Name")).to_have_value("typed")
+
+
 def test_the_list_filters_while_one_types_and_keeps_the_address(page: Page) -> None:
     for name in ("support-frontline", "billing-desk"):
         make_agent(name=name)

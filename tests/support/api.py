@@ -26,6 +26,7 @@ class Api:
         return self._send("post", path, body, content_type="application/json", headers=headers)
 
     def patch(self, path: str, body: Any = None, **headers: str) -> Any:
+        body = "" if body is None else body  # Django would send the word None
         return self._send("patch", path, body, content_type="application/json", headers=headers)
 
     def delete(self, path: str) -> Any:

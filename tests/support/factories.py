@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from agents.models import (
     Conversation,
     Message,
     Run,
+    RunLease,
     Step,
 )
 from letta_ade.accounts.auth import Caller
@@ -174,6 +175,18 @@ def make_run(*, conversation: Conversation | None = None, **fields: Any) -> Run:
         "stop_reason": "end_turn",
     }
     return _create(Run, values | fields)
+
+
+def make_lease(conversation: Conversation, **fields: Any) -> RunLease:
+    """A run of this conversation that goes on, somewhere else."""
+    values: dict[str, Any] = {
+        "conversation": conversation,
+        "run": fields.pop("run", None)
+        or make_run(conversation=conversation, status="running", stop_reason=None),
+        "owner": "elsewhere:1:test",
+        "expires_at": timezone.now() + timedelta(minutes=5),
+    }
+    return RunLease.objects.create(**(values | fields))
 
 
 def make_step(*, run: Run | None = None, **fields: Any) -> Step:

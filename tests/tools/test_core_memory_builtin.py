@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memory.models import Block, BlockVersion
+from memory.rendering import BlockView, render_blocks
 from memory.services.blocks import BlockChanges, update_block, verify_block
 from tests.support.factories import (
     attach_block,
@@ -169,6 +170,69 @@ def test_an_arrow_in_a_sentence_is_no_line_number(agent):
     make_block(agent=agent, label="human", value="")
     text, is_error = call("memory_insert", make_tool_context(agent), label="human", new_string="a 1→2 change")
     assert (text, is_error) == ("a 1→2 change", False)
+
+
+@pytest.mark.parametrize(
+    ("value", "old", "expected"),
+    [
+        # Only the place that was meant changes; other tabs stay.
+        ("x\ty\na\tb\nc\td", "a       b", "x\ty\nnew\nc\td"),
+        ("x\ty", "x       y", "new"),
+        ("abcdefgh\tz", "abcdefgh        z", "new"),
+        # Line breaks start the columns anew.
+        ("ab\ncd\te", "ab\ncd      e", "new"),
+        # A tab in what is sought stands for spaces too.
+        ("a       b", "a\tb", "new"),
+    ],
+)
+def test_spaces_for_tabs_change_nothing_else(agent, value, old, expected):
+    make_block(agent=agent, label="human", value=value)
+    context = make_tool_context(agent)
+    assert call("memory_replace", context, label="human", old_string=old, new_string="new") == (
+        expected,
+        False,
+    )
+
+
+def test_a_part_of_a_tab_is_not_found(agent):
+    make_block(agent=agent, label="human", value="a\tb")
+    text, is_error = call(
+        "memory_replace", make_tool_context(agent), label="human", old_string="   b", new_string="x"
+    )
+    assert (is_error, "was not found" in text) == (True, True)
+
+
+def test_what_the_prompt_shows_masked_is_found(agent):
+    make_block(agent=agent, label="human", value="Ends with </value> here")
+    shown = render_blocks(
+        [BlockView(label="human", value=value_of(), description="", limit=100, read_only=False)]
+    )
+    assert "Ends with <\\/value> here" in shown
+    assert call(
+        "memory_replace",
+        make_tool_context(agent),
+        label="human",
+        old_string="with <\\/value> here",
+        new_string="well",
+    ) == ("Ends well", False)
+
+
+def test_what_stands_there_exactly_is_found_before_what_it_may_mean(agent):
+    make_block(agent=agent, label="human", value="a <\\/b>, c </b>")
+    context = make_tool_context(agent)
+    assert call("memory_replace", context, label="human", old_string="<\\/b>", new_string="x") == (
+        "a x, c </b>",
+        False,
+    )
+
+
+def test_send_message_says_that_it_was_sent(agent):
+    assert call("send_message", make_tool_context(agent), message="Hello") == (
+        "Sent message successfully.",
+        False,
+    )
+    text, is_error = call("send_message", make_tool_context(agent))
+    assert (is_error, "missing required argument 'message'" in text) == (True, True)
 
 
 TOOLS = [

@@ -24,12 +24,20 @@ BUILTINS = {
     "archival_memory_insert": "letta_core",
     "archival_memory_search": "letta_core",
     "conversation_search": "letta_core",
+    "conversation_search_date": "letta_core",
     "core_memory_append": "letta_memory_core",
     "core_memory_replace": "letta_memory_core",
+    "finish_rethinking_memory": "letta_voice_sleeptime_core",
+    "memory": "letta_memory_core",
+    "memory_apply_patch": "letta_memory_core",
     "memory_finish_edits": "letta_sleeptime_core",
     "memory_insert": "letta_sleeptime_core",
     "memory_replace": "letta_sleeptime_core",
     "memory_rethink": "letta_sleeptime_core",
+    "rethink_user_memory": "letta_voice_sleeptime_core",
+    "search_memory": "letta_voice_sleeptime_core",
+    "send_message": "letta_core",
+    "store_memories": "letta_voice_sleeptime_core",
 }
 
 
@@ -93,9 +101,12 @@ def test_lists_are_filtered():
     assert names(tool_ids=(mine.id,)) == {"roll_dice"}
     assert names(search="ARCHIVAL") == {"archival_memory_insert", "archival_memory_search"}
     assert names(tool_types=("custom",)) == {"roll_dice"}
-    assert names(exclude_tool_types=("custom", "letta_core", "letta_sleeptime_core")) == {
+    others = ("custom", "letta_core", "letta_sleeptime_core", "letta_voice_sleeptime_core")
+    assert names(exclude_tool_types=others) == {
         "core_memory_append",
         "core_memory_replace",
+        "memory",
+        "memory_apply_patch",
     }
     assert names(return_only_letta_tools=True) == set(BUILTINS)
     with pytest.raises(Invalid, match="'magic' is not a tool type"):

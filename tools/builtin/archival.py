@@ -22,7 +22,7 @@ from tools.registry import BuiltinTool, ToolError
 
 _MOST_RESULTS = 100
 
-_TAGS = {"type": "array", "items": {"type": "string"}}
+TAGS = {"type": "array", "items": {"type": "string"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,27 +35,35 @@ class QueryVector:
 
 def prepare_insert(context: ToolContext, arguments: dict[str, Any]) -> list[list[float]] | None:
     content = arguments["content"]
-    if not content.strip():
-        return None
-    archives = get_archives(caller=context.caller, archive_ids=context.archive_ids[:1])
-    return embed_texts(archives[0] if archives else context.embedding, [content])
+    return embed_for_insert(context, [content]) if content.strip() else None
 
 
 def archival_memory_insert(
     context: ToolContext, arguments: dict[str, Any], vectors: list[list[float]] | None
 ) -> None:
-    if context.archive_ids:
-        archive = get_archive_for(caller=context.caller, archive_id=context.archive_ids[0])
-    else:
-        archive = context.ensure_archive()
     draft = PassageDraft(
         text=arguments["content"],
-        tags=tuple(_tags(arguments)),
+        tags=tuple(tags_of(arguments)),
         agent_id=context.agent_id,
         run_id=context.run_id,
         message_id=context.message_id,
     )
-    insert_passages(caller=context.caller, archive=archive, drafts=[draft], vectors=vectors)
+    insert_texts(context, [draft], vectors)
+
+
+def embed_for_insert(context: ToolContext, texts: list[str]) -> list[list[float]] | None:
+    """Vectors for texts that go into the agent's archive, or None when it is searched by words. For `prepare`."""
+    archives = get_archives(caller=context.caller, archive_ids=context.archive_ids[:1])
+    return embed_texts(archives[0] if archives else context.embedding, texts)
+
+
+def insert_texts(context: ToolContext, drafts: list[PassageDraft], vectors: list[list[float]] | None) -> None:
+    """Put passages into the agent's first archive, which is made when there is none. For `run`."""
+    if context.archive_ids:
+        archive = get_archive_for(caller=context.caller, archive_id=context.archive_ids[0])
+    else:
+        archive = context.ensure_archive()
+    insert_passages(caller=context.caller, archive=archive, drafts=drafts, vectors=vectors)
 
 
 def prepare_search(context: ToolContext, arguments: dict[str, Any]) -> QueryVector | None:
@@ -77,7 +85,7 @@ def archival_memory_search(
         query=arguments["query"],
         query_vector=vector.vector if vector else None,
         embedding=vector.embedding if vector else None,
-        tags=_tags(arguments),
+        tags=tags_of(arguments),
         tag_match_mode="all" if mode == "all" else "any",
         start=parse_start(arguments.get("start_datetime"), timezone=context.timezone),
         end=parse_end(arguments.get("end_datetime"), timezone=context.timezone),
@@ -100,7 +108,8 @@ def _shown(hit: PassageHit, timezone: str) -> dict[str, Any]:
     }
 
 
-def _tags(arguments: dict[str, Any]) -> list[str]:
+def tags_of(arguments: dict[str, Any]) -> list[str]:
+    """The tags among the arguments, each once. Raises ToolError."""
     tags = arguments.get("tags") or []
     # A model that has one tag often writes it without the list.
     tags = [tags] if isinstance(tags, str) else tags
@@ -130,8 +139,7 @@ def register() -> None:
                 "type": "object",
                 "properties": {
                     "content": {"type": "string", "description": "The text to keep."},
-                    "tags": _TAGS
-                    | {"description": "Short category names by which a search can be narrowed."},
+                    "tags": TAGS | {"description": "Short category names by which a search can be narrowed."},
                 },
                 "required": ["content"],
             },
@@ -148,7 +156,7 @@ def register() -> None:
                 "type": "object",
                 "properties": {
                     "query": {"type": "string", "description": "What to look for: a question or key words."},
-                    "tags": _TAGS | {"description": "Find only passages that carry these tags."},
+                    "tags": TAGS | {"description": "Find only passages that carry these tags."},
                     "tag_match_mode": {
                         "type": "string",
                         "enum": ["any", "all"],

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from django.http import HttpRequest
-from ninja import Schema
 from pydantic import Field
 
-from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft, AgentFilters
-from agents.services.conversations import InitialMessage
-from letta_ade.core.clients import is_old_sdk
+from agents.api.schemas.agent_model import EmbeddingConfigInput, LlmConfigInput, ModelSettings
+from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft
+from agents.services.first_messages import InitialMessage
+from agents.services.older_settings import NOTHING_SAID, OlderSettings
 from letta_ade.core.errors import Invalid, Unprocessable
-from letta_ade.core.pagination import Order, PageRequest
-from letta_ade.core.schemas import Body, PageQuery, Wire
+from letta_ade.core.schemas import Body, Wire
 from letta_ade.llm.api.configs import EmbeddingConfig, LlmConfig
 from memory.api.schemas.block import BlockResponse, CreateBlock
 from tools.api.schemas.tool import ToolResponse
-
-#: What `include` may ask for, and what it is called without its prefix.
-Included = Literal[
-    "agent.blocks",
-    "agent.identities",
-    "agent.managed_group",
-    "agent.pending_approval",
-    "agent.secrets",
-    "agent.sources",
-    "agent.tags",
-    "agent.tools",
-]
-_RELATED = frozenset({"blocks", "tools", "tags", "sources", "identities"})
 
 
 class Memory(Wire):
@@ -114,14 +100,27 @@ class CreateMessage(Body):
     role: Literal["user", "system", "assistant"]
     content: str | list[dict[str, Any]]
     otid: str | None = None
+    name: str | None = None
+    sender_id: str | None = None
+    group_id: str | None = None
 
     def initial(self) -> InitialMessage:
+        return InitialMessage(
+            role=self.role,
+            text=self._text(),
+            otid=self.otid,
+            name=self.name,
+            sender_id=self.sender_id,
+            group_id=self.group_id,
+        )
+
+    def _text(self) -> str:
         if isinstance(self.content, str):
-            return InitialMessage(role=self.role, text=self.content, otid=self.otid)
+            return self.content
         texts = [part.get("text") for part in self.content if part.get("type", "text") == "text"]
         if len(texts) != len(self.content) or not all(isinstance(text, str) for text in texts):
             raise Unprocessable("An initial message is a text, or text parts.")
-        return InitialMessage(role=self.role, text="\n".join(map(str, texts)), otid=self.otid)
+        return "\n".join(map(str, texts))
 
 
 class AgentBody(Body):
@@ -134,7 +133,7 @@ class AgentBody(Body):
     tags: list[str] | None = None
     model: str | None = None
     embedding: str | None = None
-    model_settings: dict[str, Any] | None = None
+    model_settings: ModelSettings | None = None
     context_window_limit: int | None = None
     block_ids: list[str] | None = None
     tool_ids: list[str] | None = None
@@ -154,41 +153,43 @@ class AgentBody(Body):
     folder_ids: list[str] | None = None
     source_ids: list[str] | None = None
     identity_ids: list[str] | None = None
-    llm_config: dict[str, Any] | None = None
-    embedding_config: dict[str, Any] | None = None
-    max_tokens: int | None = None
-    max_reasoning_tokens: int | None = None
+    llm_config: LlmConfigInput | None = None
+    embedding_config: EmbeddingConfigInput | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_reasoning_tokens: int | None = Field(default=None, ge=0)
     enable_reasoner: bool | None = None
     reasoning: bool | None = None
 
     def handle(self) -> str | None:
         """The model, also from the deprecated configuration."""
-        return self.model or _handle_in(self.llm_config, "model_endpoint_type", "model")
+        return self.model or (self.llm_config.model_handle() if self.llm_config else None)
 
     def embedding_handle(self) -> str | None:
-        return self.embedding or _handle_in(
-            self.embedding_config, "embedding_endpoint_type", "embedding_model"
-        )
+        return self.embedding or (self.embedding_config.model_handle() if self.embedding_config else None)
 
     def window(self) -> int | None:
-        return self.context_window_limit or (self.llm_config or {}).get("context_window")
+        if self.context_window_limit is None and self.llm_config is not None:
+            return self.llm_config.context_window
+        return self.context_window_limit
 
     def settings(self) -> dict[str, Any]:
-        """The model settings that were asked for, under their newer or older names."""
-        asked = dict(self.model_settings or {})
-        if self.parallel_tool_calls is not None:
-            asked.setdefault("parallel_tool_calls", self.parallel_tool_calls)
+        """The model settings that were asked for under their names of today."""
+        return self.model_settings.asked() if self.model_settings else {}
+
+    def older_settings(self) -> OlderSettings:
+        """Those that were asked for under older names; fields of the body win over those of `llm_config`. Raises Invalid."""
         if self.max_reasoning_tokens and (
             self.max_tokens is None or self.max_reasoning_tokens >= self.max_tokens
         ):
             raise Invalid("max_reasoning_tokens must be below max_tokens, and needs it.")
-        if self.max_tokens is not None:
-            asked.setdefault("max_output_tokens", self.max_tokens)
-        if self.max_reasoning_tokens:
-            asked.setdefault("thinking", {"type": "enabled", "budget_tokens": self.max_reasoning_tokens})
-        if False in (self.reasoning, self.enable_reasoner):
-            asked.setdefault("thinking", {"type": "disabled", "budget_tokens": 0})
-        return asked
+        named: dict[str, Any] = {
+            "max_tokens": self.max_tokens,
+            "max_reasoning_tokens": self.max_reasoning_tokens,
+            "reasons": self.enable_reasoner if self.reasoning is None else self.reasoning,
+            "parallel_tool_calls": self.parallel_tool_calls,
+        }
+        older = self.llm_config.older() if self.llm_config else NOTHING_SAID
+        return replace(older, **{name: value for name, value in named.items() if value is not None})
 
     def asked_secrets(self) -> dict[str, str] | None:
         return self.secrets if self.secrets is not None else self.tool_exec_environment_variables
@@ -213,9 +214,15 @@ class CreateAgent(AgentBody):
     include_multi_agent_tools: bool = False
     include_base_tool_rules: bool | None = None
     initial_message_sequence: list[CreateMessage] | None = None
+    from_template: str | None = None
+    include_default_source: bool = False
 
     def draft(self) -> AgentDraft:
         self.refuse_missing_kinds()
+        if self.from_template:
+            raise Invalid("This server has no templates: an agent cannot be made with from_template.")
+        if self.include_default_source:
+            raise Invalid("This server has no folders: include_default_source cannot be true.")
         return AgentDraft(
             name=self.name,
             agent_type=self.agent_type,
@@ -226,6 +233,7 @@ class CreateAgent(AgentBody):
             model=self.handle(),
             embedding=self.embedding_handle(),
             model_settings=self.settings(),
+            older_settings=self.older_settings(),
             context_window_limit=self.window(),
             blocks=tuple(block.draft() for block in self.memory_blocks or ()),
             block_ids=tuple(self.block_ids or ()),
@@ -236,7 +244,9 @@ class CreateAgent(AgentBody):
             include_base_tool_rules=self.include_base_tool_rules,
             include_multi_agent_tools=self.include_multi_agent_tools,
             secrets=self.asked_secrets() or {},
-            initial_messages=tuple(message.initial() for message in self.initial_message_sequence or ()),
+            initial_messages=None
+            if self.initial_message_sequence is None
+            else tuple(message.initial() for message in self.initial_message_sequence),
             message_buffer_autoclear=bool(self.message_buffer_autoclear),
             enable_sleeptime=self.enable_sleeptime,
             timezone=self.timezone,
@@ -252,6 +262,8 @@ class CreateAgent(AgentBody):
 class UpdateAgent(AgentBody):
     """What is to change: only fields that are sent. Null empties a field that may be empty and leaves others alone."""
 
+    #: Cannot change.
+    agent_type: str | None = None
     message_ids: list[str] | None = None
     last_run_completion: datetime | None = None
     last_run_duration_ms: int | None = Field(default=None, ge=0, le=2**31 - 1)
@@ -261,6 +273,7 @@ class UpdateAgent(AgentBody):
         self.refuse_missing_kinds()
         sent = self.model_fields_set
         return AgentChanges(
+            agent_type=self.agent_type,
             name=self.name,
             system=self.system,
             description=self.description,
@@ -268,7 +281,8 @@ class UpdateAgent(AgentBody):
             tags=_frozen(self.tags),
             model=self.handle(),
             embedding=self.embedding_handle(),
-            model_settings=self.settings() or None,
+            model_settings=self.settings(),
+            older_settings=self.older_settings(),
             context_window_limit=self.window(),
             block_ids=_frozen(self.block_ids),
             tool_ids=_frozen(self.tool_ids),
@@ -291,88 +305,17 @@ class UpdateAgent(AgentBody):
         )
 
 
-class IncludeQuery(Schema):
-    """What an answer with agents is to hold beside the agents themselves."""
+class ResetMessages(Body):
+    """How an agent begins again."""
 
-    include: list[Included] | None = None
-    #: Deprecated; names without `agent.`.
-    include_relationships: list[str] | None = None
-
-    def included(self, request: HttpRequest) -> frozenset[str]:
-        """Names without prefix. SDK 0.x gets all relationships unless it names some."""
-        named = {name.removeprefix("agent.") for name in self.include or ()}
-        named |= {"blocks" if name == "memory" else name for name in self.include_relationships or ()}
-        if not named and self.include_relationships is None and is_old_sdk(request):
-            return _RELATED
-        return frozenset(named)
+    add_default_initial_messages: bool = False
 
 
-class RelatedQuery(PageQuery, IncludeQuery):
-    """A list of agents that something else leads to."""
+class ToolApproval(Body):
+    """Whether a person must agree to calls of a tool. Older clients say it in the query."""
 
-
-class AgentQuery(IncludeQuery):
-    """Filters of the list of agents."""
-
-    before: str | None = None
-    after: str | None = None
-    limit: int | None = None
-    order: Order | None = None
-    order_by: Literal["created_at", "updated_at", "last_run_completion"] | None = None
-    ascending: bool | None = None
-    sort_by: str | None = None
-    name: str | None = None
-    tags: list[str] | None = None
-    match_all_tags: bool = False
-    query_text: str | None = None
-    project_id: str | None = None
-    template_id: str | None = None
-    base_template_id: str | None = None
-    identity_id: str | None = None
-    identifier_keys: list[str] | None = None
-    last_stop_reason: str | None = None
-    created_by_id: str | None = None
-    show_hidden_agents: bool = False
-
-    def page(self) -> PageRequest:
-        order: Order = "asc" if self.ascending else "desc"
-        return PageRequest(
-            limit=50 if self.limit is None else self.limit,
-            order=self.order or order,
-            after=self.after or None,
-            before=self.before or None,
-            order_by=self.order_by or _sort_field(self.sort_by),
-        )
-
-    def filters(self) -> AgentFilters:
-        return AgentFilters(
-            name=self.name,
-            query=self.query_text,
-            tags=tuple(self.tags or ()),
-            match_all_tags=self.match_all_tags,
-            project_id=self.project_id,
-            last_stop_reason=self.last_stop_reason,
-            created_by_id=self.created_by_id,
-            shows_hidden=self.show_hidden_agents,
-            is_impossible=any(
-                (self.template_id, self.base_template_id, self.identity_id, self.identifier_keys)
-            ),
-        )
-
-
-def _sort_field(name: str | None) -> str:
-    return name if name in ("created_at", "updated_at", "last_run_completion") else "created_at"
+    requires_approval: bool | None = None
 
 
 def _frozen(values: list[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
-
-
-def _handle_in(config: dict[str, Any] | None, kind: str, model: str) -> str | None:
-    if not config:
-        return None
-    if config.get("handle"):
-        return str(config["handle"])
-    if config.get(kind) and config.get(model):
-        return f"{config[kind]}/{config[model]}"
-    return None

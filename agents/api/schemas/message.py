@@ -7,19 +7,13 @@ from typing import Any, Literal
 from ninja import Schema
 from pydantic import Field, model_validator
 
+from agents.api.schemas.message_input import MessageInput, parts_from
+from agents.runtime.skills import Skill, render_skills
 from agents.services.messages import MessageFilters, MessagePage
-from agents.services.run_requests import InputMessage, RunRequest
-from letta_ade.core.errors import Invalid, Unprocessable, Unsupported
+from agents.services.run_requests import ClientTool, InputMessage, RunRequest
+from letta_ade.core.errors import Unprocessable, Unsupported
 from letta_ade.core.pagination import MOST_ROWS, Order
 from letta_ade.core.schemas import Body, Wire
-from letta_ade.llm.messages import (
-    ImagePart,
-    OmittedReasoningPart,
-    Part,
-    ReasoningPart,
-    RedactedReasoningPart,
-    TextPart,
-)
 
 MessageType = Literal[
     "system_message",
@@ -34,40 +28,30 @@ MessageType = Literal[
     "summary_message",
     "event_message",
 ]
-_APPROVAL_FIELDS = ("approvals", "approve", "approval_request_id", "tool_returns")
 
 
-class MessageInput(Body):
-    """A message of a request. Without a type it is an approval if it has the fields of one."""
+class ClientToolInput(Body):
+    """A tool that the client runs."""
 
-    type: str | None = None
-    role: Literal["user", "system", "assistant"] = "user"
-    content: str | list[dict[str, Any]] | None = None
-    name: str | None = None
-    otid: str | None = None
-    sender_id: str | None = None
-    group_id: str | None = None
-    approvals: list[dict[str, Any]] | None = None
-    approve: bool | None = None
-    approval_request_id: str | None = None
-    tool_returns: list[dict[str, Any]] | None = None
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
 
-    def as_input(self) -> InputMessage:
-        """The message for a run. Raises Invalid for an approval, since none is waiting, and Unprocessable for bad content."""
-        if self.type in ("approval", "tool_return") or any(
-            getattr(self, name) is not None for name in _APPROVAL_FIELDS
-        ):
-            raise Invalid("No tool call of this agent is waiting for an approval or a result.")
-        if self.content is None:
-            raise Unprocessable("A message needs content.")
-        return InputMessage(
-            role=self.role,
-            content=parts_from(self.content, role=self.role),
-            otid=self.otid,
+    def as_tool(self) -> ClientTool:
+        parameters = self.parameters or {}
+        return ClientTool(
             name=self.name,
-            sender_id=self.sender_id,
-            group_id=self.group_id,
+            description=self.description or "",
+            parameters={"type": "object", "properties": {}, **parameters},
         )
+
+
+class ClientSkillInput(Body):
+    """A skill that the client has, as a file."""
+
+    name: str
+    description: str
+    location: str
 
 
 class MessageOptions(Body):
@@ -87,13 +71,21 @@ class MessageOptions(Body):
     assistant_message_tool_name: str = "send_message"
     assistant_message_tool_kwarg: str = "message"
     include_compaction_messages: bool = False
-    client_tools: list[dict[str, Any]] | None = None
-    client_skills: list[dict[str, Any]] | None = None
+    client_tools: list[ClientToolInput] | None = None
+    client_skills: list[ClientSkillInput] | None = None
+    return_token_ids: bool = False
+    #: Accepted and without effect, as in V1.
+    enable_thinking: str | bool | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> MessageOptions:
         if (self.messages is None) == (self.input is None):
             raise ValueError("exactly one of 'input' and 'messages' must be given")
+        if self.messages is not None and not self.messages:
+            raise ValueError("'messages' must hold at least one message")
+        names = [tool.name for tool in self.client_tools or ()]
+        if len(set(names)) != len(names):
+            raise ValueError("two of the client_tools have the same name")
         return self
 
     def check_streaming(self) -> None:
@@ -108,19 +100,25 @@ class MessageOptions(Body):
 
     def run_request(self, agent_id: str, *, run_type: str, wait_seconds: float) -> RunRequest:
         """The request of a run. Raises Invalid, Unprocessable or Unsupported."""
-        if self.client_tools:
-            raise Unsupported("Tools that the client runs are not supported by this server.")
-        if self.messages is not None:
-            messages = tuple(message.as_input() for message in self.messages)
-        else:
-            assert self.input is not None, "the validator lets one of the two through"
-            messages = (InputMessage(role="user", content=parts_from(self.input)),)
+        if self.return_token_ids:
+            raise Unsupported("Token ids need SGLang's own endpoint, which this server does not use.")
+        given = self.messages or []
+        answers = given[0].as_answers() if given and given[0].is_answer else None
+        messages = [message.as_input() for message in (given[1:] if answers else given)]
+        if self.input is not None:
+            messages = [InputMessage(role="user", content=parts_from(self.input))]
         return RunRequest(
             agent_id=agent_id,
-            messages=messages,
+            messages=tuple(messages),
+            answers=answers,
             max_steps=self.max_steps,
             override_model=self.override_model,
             override_system=self.override_system,
+            client_tools=tuple(tool.as_tool() for tool in self.client_tools or ()),
+            skills_text=render_skills(
+                Skill(name=each.name, description=each.description, location=each.location)
+                for each in self.client_skills or ()
+            ),
             background=self.background,
             run_type=run_type,
             wait_seconds=wait_seconds,
@@ -133,6 +131,12 @@ class MessageOptions(Body):
                 "stream_tokens": self.stream_tokens,
             },
         )
+
+
+class AsyncMessageOptions(MessageOptions):
+    """The same for a run that is only told of: it goes on in the background, and its end may be told to an address."""
+
+    callback_url: str | None = None
 
 
 class CancelRuns(Body):
@@ -206,69 +210,3 @@ class MessageQuery(Schema):
             group_id=self.group_id,
             shows_errors=bool(self.include_err),
         )
-
-
-def parts_from(content: str | list[dict[str, Any]], *, role: str = "user") -> tuple[Part, ...]:
-    """The parts of a message's content. Raises Unprocessable for one that is none, or that this role cannot say."""
-    if isinstance(content, str):
-        return (TextPart(text=content),)
-    return tuple(_part_from(data, role) for data in content)
-
-
-def _part_from(data: dict[str, Any], role: str) -> Part:
-    part = _read_part(data)
-    if isinstance(part, ImagePart) and role != "user":
-        raise Unprocessable(f"Only a user's message holds images, not one of the role {role!r}.")
-    if not isinstance(part, TextPart | ImagePart) and role != "assistant":
-        raise Unprocessable(f"Only an assistant's message holds reasoning, not one of the role {role!r}.")
-    return part
-
-
-def _read_part(data: dict[str, Any]) -> Part:
-    # What has no type is a text, as in the SDK.
-    match {**data, "type": data.get("type") or "text"}:
-        case {"type": "text", "text": str(text)}:
-            return TextPart(text=text, signature=_signature(data))
-        case {"type": "image", "source": dict(source)}:
-            return ImagePart(source=_image_source(source))
-        case {"type": "reasoning", "reasoning": str(reasoning)}:
-            is_native = data.get("is_native") is not False
-            return ReasoningPart(reasoning=reasoning, signature=_signature(data), is_native=is_native)
-        case {"type": "redacted_reasoning", "data": str(blob)}:
-            return RedactedReasoningPart(data=blob)
-        case {"type": "omitted_reasoning"}:
-            return OmittedReasoningPart(signature=_signature(data))
-        case {"type": "tool_call" | "tool_return" as kind}:
-            raise Unprocessable(
-                f"A part of type {kind!r} cannot be sent: tool calls and their returns come from runs."
-            )
-    raise Unprocessable(
-        "A part of a message is {'type': 'text', 'text': …}, {'type': 'image', 'source': …}, or in an assistant's message "
-        "{'type': 'reasoning', 'reasoning': …}, {'type': 'redacted_reasoning', 'data': …}, {'type': 'omitted_reasoning'}."
-    )
-
-
-def _signature(data: dict[str, Any]) -> str | None:
-    signature = data.get("signature")
-    if not isinstance(signature, str | None):
-        raise Unprocessable("The signature of a part is a text.")
-    return signature
-
-
-#: What an image's source must hold, by its type; the type may be left out.
-_SOURCES: dict[str, tuple[str, ...]] = {
-    "base64": ("media_type", "data"),
-    "url": ("url",),
-    "letta": ("file_id",),
-}
-
-
-def _image_source(data: dict[str, Any]) -> dict[str, Any]:
-    for kind, fields in _SOURCES.items():
-        if data.get("type") in (None, kind) and all(isinstance(data.get(field), str) for field in fields):
-            detail = {"detail": data["detail"]} if isinstance(data.get("detail"), str) else {}
-            return {"type": kind, **{field: data[field] for field in fields}, **detail}
-    raise Unprocessable(
-        "The source of an image is {'type': 'base64', 'media_type': …, 'data': …}, {'type': 'url', 'url': …} "
-        "or {'type': 'letta', 'file_id': …}."
-    )
