@@ -18,16 +18,20 @@ from django.conf import settings
 
 from letta_ade.core.errors import Invalid, NotFound
 from letta_ade.llm.client import ChatModel, Embedder
-from letta_ade.llm.environment import ProviderConfig, configured_providers, missing_variable, split_handle
+from letta_ade.llm.environment import configured_providers, missing_variable, split_handle
 from letta_ade.llm.errors import ModelError
 from letta_ade.llm.listing import EmbeddingModelInfo, Listing, ModelInfo, describe_model, list_provider
-from letta_ade.llm.profiles import PROVIDERS, ProviderProfile
-from letta_ade.llm.providers.anthropic import AnthropicChat
+from letta_ade.llm.model_rows import ModelRow
+from letta_ade.llm.profiles import model_profile
+from letta_ade.llm.provider_config import ProviderConfig
+from letta_ade.llm.provider_profiles import PROVIDERS, ProviderProfile
+from letta_ade.llm.providers.anthropic import AnthropicChat, BedrockChat
 from letta_ade.llm.providers.clients import import_sdk
 from letta_ade.llm.providers.demo import DEMO_MODEL, DemoChat
 from letta_ade.llm.providers.failures import missing_key
 from letta_ade.llm.providers.openai import OpenAIChat
 from letta_ade.llm.providers.openai_embeddings import OpenAIEmbedder
+from letta_ade.llm.providers.openai_responses import OpenAIResponses
 from letta_ade.llm.providers.wire import Limits
 
 _log = logging.getLogger(__name__)
@@ -194,7 +198,7 @@ def get_model_info(handle: str) -> ModelInfo:
         if not provider.was_asked:
             event.wait(_FIRST_WAIT_SECONDS)
     if provider.listing is None:
-        return describe_model(provider.config, name)
+        return describe_model(provider.config, ModelRow(name=name))
     info = _find(provider.listing, name)
     if info is None and provider.age() > _RECHECK_SECONDS:
         provider.refresh().wait(_FIRST_WAIT_SECONDS)
@@ -246,10 +250,14 @@ def get_chat_model(handle: str) -> ChatModel:
         reply_seconds=settings.LLM_STREAM_TIMEOUT_SECONDS,
     )
     match provider.config.profile.protocol:
+        case "openai" if provider.config.uses_responses(model_profile(name)):
+            return OpenAIResponses(config=provider.config, model=name, limits=limits)
         case "openai":
             return OpenAIChat(config=provider.config, model=name, limits=limits)
         case "anthropic":
             return AnthropicChat(config=provider.config, model=name, limits=limits)
+        case "bedrock":
+            return BedrockChat(config=provider.config, model=name, limits=limits)
         case "demo" if name == DEMO_MODEL:
             return DemoChat(word_seconds=settings.DEMO_WORD_PAUSE_SECONDS)
         case "demo":

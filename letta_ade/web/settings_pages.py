@@ -22,7 +22,7 @@ from letta_ade.core.errors import NotFound
 from letta_ade.core.version import product_version
 from letta_ade.llm import catalog
 from letta_ade.llm.environment import missing_variable
-from letta_ade.llm.profiles import PROVIDERS
+from letta_ade.llm.provider_profiles import PROVIDERS
 
 
 class KeyForm(forms.Form):

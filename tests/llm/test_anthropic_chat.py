@@ -280,11 +280,41 @@ def test_tool_choice_has_these_forms(choice: ToolChoice, wire: dict[str, Any]) -
     assert real().payload(asking(tools=(CLOCK,), tool_choice=choice))["tool_choice"] == wire
 
 
-def test_a_model_that_thinks_cannot_be_forced_to_call() -> None:
-    payload = real().payload(
-        asking(tools=(CLOCK,), tool_choice=ToolChoice(mode="required"), thinking_tokens=2000)
-    )
+@pytest.mark.parametrize("name", ["claude-haiku-4-5", "claude-opus-4-8"])
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (ToolChoice(mode="required"), "any"),
+        (ToolChoice(mode="one", name="clock"), "tool"),
+    ],
+)
+def test_what_a_rule_forces_is_forced_without_thinking(name: str, choice: ToolChoice, sent: str) -> None:
+    payload = real(name).payload(asking(tools=(CLOCK,), tool_choice=choice, thinking_tokens=2000))
+    assert payload["tool_choice"]["type"] == sent
+    assert "thinking" not in payload
+
+
+def test_a_loop_that_forces_every_call_lets_the_model_think() -> None:
+    choice = ToolChoice(mode="required", forces_by_rule=False)
+    payload = real().payload(asking(tools=(CLOCK,), tool_choice=choice, thinking_tokens=2000))
     assert payload["tool_choice"]["type"] == "auto"
+    assert payload["thinking"]["budget_tokens"] == 2000
+    without = real().payload(asking(tools=(CLOCK,), tool_choice=choice))
+    assert without["tool_choice"]["type"] == "any"
+
+
+def test_after_a_forced_call_the_turn_goes_on_without_thinking() -> None:
+    thought = ReasoningPart(reasoning="Hm", signature="sig")
+    messages = (
+        user("Time?"),
+        assistant("", ToolCall(id="a", name="clock", arguments="{}"), parts=(thought,)),
+        returned(ToolReturn(tool_call_id="a", text="9")),
+        assistant("", ToolCall(id="b", name="clock", arguments="{}")),
+        returned(ToolReturn(tool_call_id="b", text="10")),
+    )
+    payload = real().payload(ChatRequest(messages=messages, tools=(CLOCK,), thinking_tokens=2000))
+    assert "thinking" not in payload
+    assert "thinking" not in str(payload["messages"])
 
 
 def test_thinking_has_a_budget_and_room_for_the_answer() -> None:

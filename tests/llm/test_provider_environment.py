@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from letta_ade.llm.environment import (
-    PROVIDER_VARIABLES,
-    anthropic_base_url,
-    configured_providers,
-    openai_base_url,
-    split_handle,
-)
-from letta_ade.llm.profiles import MODELS, PROVIDERS, model_profile
+from letta_ade.llm.environment import PROVIDER_VARIABLES, configured_providers, split_handle
+from letta_ade.llm.profiles import MODELS, model_profile
+from letta_ade.llm.provider_config import anthropic_base_url, openai_base_url
+from letta_ade.llm.provider_profiles import PROVIDERS
 
 
 def names(**environment: str) -> list[str]:
@@ -77,6 +73,7 @@ def test_the_handles_of_a_provider_can_be_renamed() -> None:
 
 def test_providers_come_in_the_order_of_the_list() -> None:
     everything = {name: "http://a" if name.endswith(("BASE", "URL")) else "k" for name in PROVIDER_VARIABLES}
+    everything["ADE_OPENAI_API"] = "auto"
     found = [config.profile.name for config in configured_providers(everything)]
     assert found == [profile.name for profile in PROVIDERS]
     assert found[0] == "openai"
