@@ -8,7 +8,14 @@ from dataclasses import replace
 from agents.runtime.snapshot import Snapshot
 from agents.runtime.tool_rules import Allowance
 from letta_ade.llm.client import ChatRequest, ToolChoice
-from letta_ade.llm.messages import ChatMessage, ReasoningPart, RedactedReasoningPart, TextPart, ToolReturn
+from letta_ade.llm.messages import (
+    ChatMessage,
+    ReasoningPart,
+    RedactedReasoningPart,
+    SummarizedReasoningPart,
+    TextPart,
+    ToolReturn,
+)
 
 #: A return that the window has no room for is shortened for the model; what is stored stays whole.
 _RETURN_SHARE = 0.2
@@ -31,9 +38,17 @@ def build_request(snapshot: Snapshot, messages: Sequence[ChatMessage], allowance
         tool_choice=_tool_choice(allowance, len(tools)),
         parallel_tool_calls=settings.parallel_tool_calls and snapshot.rules.allows_parallel_calls,
         max_output_tokens=settings.max_output_tokens,
+        strict=settings.strict,
         temperature=settings.temperature,
+        frequency_penalty=settings.frequency_penalty,
         reasoning_effort=settings.reasoning_effort,
         thinking_tokens=settings.thinking_tokens,
+        shows_thoughts=settings.shows_thoughts,
+        thinks=settings.thinks,
+        effort=settings.effort,
+        verbosity=settings.verbosity,
+        return_logprobs=settings.return_logprobs,
+        top_logprobs=settings.top_logprobs,
         response_format=settings.response_format,
         user=snapshot.caller_id,
     )
@@ -93,7 +108,7 @@ def _answer_waiting(repaired: list[ChatMessage], waiting: dict[str, None]) -> No
 
 def _is_reasoning_only(message: ChatMessage) -> bool:
     return not any(
-        not isinstance(part, ReasoningPart | RedactedReasoningPart)
+        not isinstance(part, ReasoningPart | RedactedReasoningPart | SummarizedReasoningPart)
         and not (isinstance(part, TextPart) and not part.text)
         for part in message.parts
     )

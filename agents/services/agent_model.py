@@ -14,8 +14,6 @@ from letta_ade.llm.listing import ModelInfo
 from letta_ade.llm.profiles import model_profile
 
 _THINKING_TOKENS = 1024
-#: Providers whose settings name a reasoning effort.
-_EFFORT_TYPES = ("openai", "sglang")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +24,20 @@ class ModelChoice:
     context_window_limit: int
 
 
-def choose_model(*, handle: str | None, asked: Mapping[str, Any], window: int | None) -> ModelChoice:
+def choose_model(
+    *, handle: str | None, asked: Mapping[str, Any], window: int | None, workspace_id: str | None = None
+) -> ModelChoice:
     """The model of a new agent. Raises NotFound for an unknown handle, Invalid for a bad one or none at all.
 
-    May ask the provider over HTTP, so it is called outside transactions.
+    `workspace_id`: its own providers count, too. May ask the provider over HTTP, so it is called outside transactions.
     """
     handle = handle or catalog.default_handle()
     if handle is None:
         raise Invalid(
-            f"An agent needs a model, for example {catalog.suggested_handle()!r}; "
+            f"An agent needs a model, for example {catalog.suggested_handle(workspace_id=workspace_id)!r}; "
             "LETTA_DEFAULT_LLM_HANDLE names the one for agents that ask for none."
         )
-    info = _info(handle)
+    info = _info(handle, workspace_id)
     return ModelChoice(
         handle=handle,
         settings=_merge(default_settings(info), asked),
@@ -54,15 +54,17 @@ def change_model(
         return ModelChoice(
             handle=agent.model,
             settings=_merge(agent.model_settings, asked or {}),
-            context_window_limit=agent.context_window_limit if stays else _window(_info(agent.model), window),
+            context_window_limit=agent.context_window_limit
+            if stays
+            else _window(_info(agent.model, agent.workspace_id), window),
         )
-    return choose_model(handle=handle, asked=asked or {}, window=window)
+    return choose_model(handle=handle, asked=asked or {}, window=window, workspace_id=agent.workspace_id)
 
 
-def choose_embedding(handle: str | None) -> str | None:
+def choose_embedding(handle: str | None, *, workspace_id: str | None = None) -> str | None:
     """The embedding model of an agent, or None: its archives are found by words then. Raises Invalid for an unknown one."""
     handle = handle or catalog.default_embedding_handle()
-    return catalog.get_embedding_info(handle).handle if handle else None
+    return catalog.get_embedding_info(handle, workspace_id=workspace_id).handle if handle else None
 
 
 def default_settings(info: ModelInfo) -> dict[str, Any]:
@@ -72,20 +74,35 @@ def default_settings(info: ModelInfo) -> dict[str, Any]:
         "max_output_tokens": info.max_output_tokens,
         "parallel_tool_calls": True,
         "temperature": 1.0,
-        "response_format": None,
     }
-    profile = model_profile(info.name)
-    if info.provider_type in _EFFORT_TYPES:
-        settings |= {"strict": False, "reasoning": {"reasoning_effort": _effort(profile.efforts)}}
-    elif info.provider_type == "anthropic":
-        thinks = profile.thinking != "none"
-        settings |= {
-            "strict": False,
-            "thinking": {"type": "enabled" if thinks else "disabled", "budget_tokens": _THINKING_TOKENS},
-            "effort": None,
-            "verbosity": None,
-        }
-    return settings
+    return settings | _special_settings(info)
+
+
+def _special_settings(info: ModelInfo) -> dict[str, Any]:
+    """What the settings of a provider's type hold beside those of all (spec/objects.md §6)."""
+    profile = model_profile(info.base_model or info.name)
+    can_think = profile.thinking != "none"
+    switch = "enabled" if can_think else "disabled"
+    match info.provider_type:
+        case "openai" | "sglang":
+            effort = {"reasoning_effort": _effort(profile.efforts)}
+            parser = {"tool_call_parser": None} if info.provider_type == "sglang" else {}
+            return {"response_format": None, "strict": False, "reasoning": effort, **parser}
+        case "anthropic":
+            return {
+                "response_format": None,
+                "strict": False,
+                "thinking": {"type": switch, "budget_tokens": _THINKING_TOKENS},
+                "effort": None,
+                "verbosity": None,
+            }
+        case "google_ai" | "google_vertex":
+            budget = {"include_thoughts": can_think, "thinking_budget": _THINKING_TOKENS if can_think else 0}
+            return {"response_schema": None, "thinking_config": budget}
+        case "zai" | "zai_coding":
+            return {"response_format": None, "thinking": {"type": "enabled", "clear_thinking": False}}
+        case _:
+            return {"response_format": None}
 
 
 def _effort(efforts: tuple[str, ...]) -> str:
@@ -93,10 +110,10 @@ def _effort(efforts: tuple[str, ...]) -> str:
     return "minimal" if not efforts or "minimal" in efforts else "medium"
 
 
-def _info(handle: str) -> ModelInfo:
+def _info(handle: str, workspace_id: str | None) -> ModelInfo:
     if not split_handle(handle)[0]:
         raise Invalid(f"The model {handle!r} is not a handle; a handle has the form 'provider/model'.")
-    return catalog.get_model_info(handle)
+    return catalog.get_model_info(handle, workspace_id=workspace_id)
 
 
 def _window(info: ModelInfo, asked: int | None) -> int:

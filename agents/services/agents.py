@@ -223,9 +223,12 @@ def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
         )
     # The catalog may have to ask a provider, so the model is chosen before the transaction begins.
     choice = agent_model.choose_model(
-        handle=draft.model, asked=draft.model_settings, window=draft.context_window_limit
+        handle=draft.model,
+        asked=draft.model_settings,
+        window=draft.context_window_limit,
+        workspace_id=caller.workspace_id,
     )
-    embedding = agent_model.choose_embedding(draft.embedding)
+    embedding = agent_model.choose_embedding(draft.embedding, workspace_id=caller.workspace_id)
     name = check_name(draft.name) if draft.name else random_name()
     most_files, most_characters = file_limits(choice.context_window_limit)
     with transaction.atomic():
@@ -291,7 +294,11 @@ def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Age
         choice = agent_model.change_model(
             current, handle=changes.model, asked=changes.model_settings, window=changes.context_window_limit
         )
-    embedding = agent_model.choose_embedding(changes.embedding) if changes.embedding else None
+    embedding = (
+        agent_model.choose_embedding(changes.embedding, workspace_id=caller.workspace_id)
+        if changes.embedding
+        else None
+    )
     with transaction.atomic():
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         for column in _PLAIN_COLUMNS:

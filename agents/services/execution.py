@@ -37,6 +37,7 @@ from letta_ade.core.nudges import agent_group, send_nudge, workspace_group
 from letta_ade.llm import catalog
 from letta_ade.llm.client import ChatModel
 from letta_ade.llm.messages import ChatMessage, Part, TextPart, ToolSpec, part_to_data
+from letta_ade.llm.model_settings import shows_thoughts, thinking_budget, thinks
 from letta_ade.llm.tokens import estimate_messages
 from tools.models import Tool
 from tools.services.tools import tool_schema
@@ -260,8 +261,8 @@ def _open_run(caller: Caller, request: RunRequest) -> _Opened | StartedRun:
         return repeat
     handle = request.override_model or agent.model
     # May ask the provider for its models, so it comes before the transaction.
-    model = catalog.get_chat_model(handle)
-    endpoint = catalog.get_model_info(handle).endpoint
+    model = catalog.get_chat_model(handle, workspace_id=agent.workspace_id)
+    endpoint = catalog.get_model_info(handle, workspace_id=agent.workspace_id).endpoint
     run = _new_run(caller, agent, conversation, request, handle)
     inputs = [_input_row(agent, conversation, run, caller, message) for message in request.messages]
     _check_size(agent, inputs)
@@ -410,14 +411,23 @@ def _attached(tool: Tool) -> AttachedTool:
 def call_settings(agent: Agent) -> CallSettings:
     """What the agent's model settings mean for a call."""
     stored = agent.model_settings
-    thinking = stored.get("thinking") or {}
     return CallSettings(
         max_output_tokens=stored.get("max_output_tokens"),
         temperature=stored.get("temperature"),
+        frequency_penalty=stored.get("frequency_penalty"),
         reasoning_effort=(stored.get("reasoning") or {}).get("reasoning_effort"),
-        thinking_tokens=thinking.get("budget_tokens") if thinking.get("type") == "enabled" else None,
+        thinking_tokens=thinking_budget(stored),
+        shows_thoughts=shows_thoughts(stored),
+        thinks=thinks(stored),
+        effort=stored.get("effort"),
+        verbosity=stored.get("verbosity"),
+        strict=bool(stored.get("strict")),
+        return_logprobs=bool(stored.get("return_logprobs")),
+        top_logprobs=stored.get("top_logprobs"),
         parallel_tool_calls=bool(stored.get("parallel_tool_calls", True)),
-        response_format=agent.response_format or stored.get("response_format"),
+        response_format=agent.response_format
+        or stored.get("response_format")
+        or stored.get("response_schema"),
     )
 
 

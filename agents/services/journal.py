@@ -24,7 +24,7 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.ids import new_id, new_otid
 from letta_ade.core.nudges import agent_group, nudge, workspace_group
-from letta_ade.llm.messages import Reply, part_to_data
+from letta_ade.llm.messages import Reply, call_to_data, part_to_data
 from memory.models import Archive, Block
 from tools.context import ToolContext
 from tools.execution import prepare_call, run_call
@@ -226,10 +226,7 @@ def _said_rows(
         return rows
     if step.parts or step.calls:
         content = [part_to_data(part) for part in step.parts]
-        calls = [
-            {"id": each.call.id, "name": each.call.name, "arguments": each.call.arguments}
-            for each in step.calls
-        ]
+        calls = [call_to_data(each.call) for each in step.calls]
         row = _row(opened, step, clock, role="assistant", content=content, tool_calls=calls)
         row.id, row.model = step.message_id, opened.run.metadata["model"]
         rows.append(row)

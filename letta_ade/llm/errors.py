@@ -32,6 +32,12 @@ class ModelError(AdeError):
         self.retry_after_seconds = retry_after_seconds
 
 
+def error_text(error: AdeError) -> str:
+    """Our sentence, and what the provider itself said."""
+    detail = error.detail if isinstance(error, ModelError) else None
+    return f"{error.message} {detail or ''}".strip()
+
+
 class ModelTimeout(ModelError):
     """The provider sent nothing for too long."""
 

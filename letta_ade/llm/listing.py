@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from letta_ade.llm.model_rows import ModelRow
@@ -12,6 +13,9 @@ from letta_ade.llm.providers.demo import DEMO_MODEL, DEMO_WINDOW
 from letta_ade.llm.providers.model_lists import model_rows
 
 Category = Literal["base", "byok"]
+
+#: "gpt-4o" stands for "gpt-4o-2024-08-06", "claude-haiku-4-5" for "claude-haiku-4-5-20251001", "llama3" for "llama3:latest".
+_DATED = r"(?:-(\d{8}|\d{4}-\d{2}-\d{2}|latest)|:latest)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,8 @@ def list_provider(config: ProviderConfig, *, timeout_seconds: float) -> Listing:
 def listing_of(config: ProviderConfig, rows: list[ModelRow]) -> Listing:
     """What the rows offer. OpenAI's embedding models need no row (SDK spec §6)."""
     embeds = config.profile.has_embeddings
+    # Mistral lists a model once for each of its names.
+    rows = list({row.name: row for row in rows}.values())
     models = [describe_model(config, row) for row in rows if row.kind == "chat"]
     embeddings = [describe_embedding(config, row) for row in rows if row.kind == "embedding" and embeds]
     if config.is_openai:
@@ -99,7 +105,8 @@ def describe_model(config: ProviderConfig, row: ModelRow) -> ModelInfo:
         supports_parallel=known.parallel,
         supports_reasoning=known.reasons or bool(row.reasoning),
         supports_images=known.images or bool(row.images),
-        supports_json_schema=config.profile.knows_json_schema and (known.json_schema or bool(row.json_schema)),
+        supports_json_schema=config.profile.knows_json_schema
+        and (known.json_schema or bool(row.json_schema)),
         base_model=row.base_model,
         endpoint=config.base_url,
         category=config.category,
@@ -119,6 +126,17 @@ def describe_embedding(config: ProviderConfig, row: ModelRow) -> EmbeddingModelI
         batch_size=config.profile.embedding_batch,
         category=config.category,
     )
+
+
+def find_model(listing: Listing | None, name: str) -> ModelInfo | None:
+    """The model of this name, or the newest that the name stands for without its date."""
+    models = listing.models if listing else ()
+    exact = next((info for info in models if info.name == name), None)
+    if exact is not None:
+        return exact
+    dated = re.compile(re.escape(name) + _DATED)
+    alias = next((info for info in reversed(models) if dated.fullmatch(info.name)), None)
+    return alias and replace(alias, name=name, handle=f"{alias.provider_name}/{name}")
 
 
 def _demo() -> ModelInfo:

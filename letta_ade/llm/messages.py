@@ -168,6 +168,24 @@ def part_to_data(part: Part) -> dict[str, Any]:
     return {**data, "summary": list(data["summary"])} if "summary" in data else data
 
 
+def call_to_data(call: ToolCall) -> dict[str, Any]:
+    """The call as JSON, as the database keeps it; a signature is there only where there is one."""
+    data = {"id": call.id, "name": call.name, "arguments": call.arguments}
+    return {**data, "signature": call.signature} if call.signature else data
+
+
+def call_from_data(data: Mapping[str, Any]) -> ToolCall:
+    """The call that `call_to_data` wrote."""
+    return ToolCall(
+        id=data["id"], name=data["name"], arguments=data["arguments"], signature=data.get("signature")
+    )
+
+
+def reasoning_text(data: Mapping[str, Any]) -> str:
+    """What a stored reasoning part, plain or summarised, lets be read; empty where that is nothing."""
+    return str(data.get("reasoning") or "") or summary_text(data.get("summary") or ())
+
+
 def summary_text(summary: Iterable[Mapping[str, Any]]) -> str:
     """The summary of `summarized_reasoning` as one text; its paragraphs stand apart."""
     return "\n\n".join(each["text"] for each in summary if each["text"])

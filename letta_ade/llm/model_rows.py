@@ -86,7 +86,8 @@ def ollama_row(name: str, shown: Mapping[str, Any]) -> ModelRow:
         name=name,
         kind="embedding" if embeds else "chat" if chats else "other",
         # What the model is loaded with, when its author or the operator chose that; else the most that it can.
-        window=_parameter(shown.get("parameters"), "num_ctx") or _count(facts.get(f"{architecture}.context_length")),
+        window=_parameter(shown.get("parameters"), "num_ctx")
+        or _count(facts.get(f"{architecture}.context_length")),
         dimensions=_count(facts.get(f"{architecture}.embedding_length")) if embeds else None,
         tools=None if told is None else "tools" in told,
         images=None if told is None else "vision" in told,

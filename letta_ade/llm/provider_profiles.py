@@ -279,3 +279,10 @@ PROVIDERS: tuple[ProviderProfile, ...] = (
         listing="demo",
     ),
 )
+
+
+def find_profile(provider_type: str) -> ProviderProfile | None:
+    """The provider of this type, or None for one that this server cannot speak to; the demonstration is nobody's."""
+    return next(
+        (each for each in PROVIDERS if each.provider_type == provider_type and each.protocol != "demo"), None
+    )

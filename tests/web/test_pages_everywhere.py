@@ -160,7 +160,7 @@ QUERIES = {
     "home": 11,
     "agents": 8,
     "peek": 17,
-    "new agent": 5,
+    "new agent": 6,
     "blocks": 3,
     "block": 4,
     "version": 6,

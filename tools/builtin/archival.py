@@ -38,7 +38,9 @@ def prepare_insert(context: ToolContext, arguments: dict[str, Any]) -> list[list
     if not content.strip():
         return None
     archives = get_archives(caller=context.caller, archive_ids=context.archive_ids[:1])
-    return embed_texts(archives[0] if archives else context.embedding, [content])
+    return embed_texts(
+        archives[0] if archives else context.embedding, [content], workspace_id=context.caller.workspace_id
+    )
 
 
 def archival_memory_insert(
@@ -61,7 +63,8 @@ def archival_memory_insert(
 def prepare_search(context: ToolContext, arguments: dict[str, Any]) -> QueryVector | None:
     archives = get_archives(caller=context.caller, archive_ids=context.archive_ids)
     handle = next((archive.embedding for archive in archives if archive.embedding), None)
-    vectors = embed_texts(handle, [arguments["query"]]) if arguments["query"].strip() else None
+    query, workspace_id = arguments["query"], context.caller.workspace_id
+    vectors = embed_texts(handle, [query], workspace_id=workspace_id) if query.strip() else None
     return QueryVector(vector=vectors[0], embedding=handle) if vectors and handle else None
 
 

@@ -9,6 +9,7 @@ from letta_ade.core.schemas import Wire
 from letta_ade.llm import catalog
 from letta_ade.llm.environment import split_handle
 from letta_ade.llm.listing import EmbeddingModelInfo, ModelInfo
+from letta_ade.llm.model_settings import thinking_budget
 from letta_ade.llm.profiles import model_profile
 
 
@@ -69,6 +70,7 @@ def llm_config_of(info: ModelInfo) -> LlmConfig:
         model_endpoint=info.endpoint,
         handle=info.handle,
         provider_name=info.provider_name,
+        provider_category=info.category,
         display_name=info.display_name,
         max_tokens=info.max_output_tokens,
         enable_reasoner=info.supports_reasoning,
@@ -90,12 +92,12 @@ def embedding_config_of(info: EmbeddingModelInfo) -> EmbeddingConfig:
     )
 
 
-def agent_embedding_config(handle: str | None) -> EmbeddingConfig | None:
+def agent_embedding_config(handle: str | None, *, workspace_id: str | None = None) -> EmbeddingConfig | None:
     """The configuration for an agent's embedding handle; also for one whose provider is gone."""
     if handle is None:
         return None
     try:
-        return embedding_config_of(catalog.get_embedding_info(handle))
+        return embedding_config_of(catalog.get_embedding_info(handle, workspace_id=workspace_id))
     except AdeError:
         provider, name = split_handle(handle)
         return EmbeddingConfig(
@@ -107,8 +109,7 @@ def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmC
     """The configuration for an agent's model and its settings. Asks no provider."""
     provider, name = split_handle(handle)
     state = _providers().get(provider)
-    thinking = settings.get("thinking") or {}
-    budget = thinking.get("budget_tokens") if thinking.get("type") == "enabled" else 0
+    budget = thinking_budget(settings)
     effort = (settings.get("reasoning") or {}).get("reasoning_effort")
     temperature = settings.get("temperature")
     return LlmConfig(
@@ -118,6 +119,7 @@ def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmC
         model_endpoint=(state.base_url or None) if state else None,
         handle=handle,
         provider_name=provider,
+        provider_category="base" if catalog.is_own_provider(handle) else "byok",
         display_name=name,
         temperature=1.0 if temperature is None else temperature,
         max_tokens=settings.get("max_output_tokens"),
@@ -127,8 +129,9 @@ def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmC
         effort=settings.get("effort"),
         verbosity=settings.get("verbosity"),
         parallel_tool_calls=bool(settings.get("parallel_tool_calls")),
-        response_format=settings.get("response_format"),
+        response_format=settings.get("response_format") or settings.get("response_schema"),
         strict=bool(settings.get("strict")),
+        tool_call_parser=settings.get("tool_call_parser"),
     )
 
 

@@ -69,7 +69,9 @@ class _Asking:
         """The address without the version and what follows it, where a server's own API is."""
         return self.config.base_url.partition("/v1")[0]
 
-    def get(self, url: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
+    def get(
+        self, url: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """The JSON at the address. Raises ModelError."""
         return self._ask("GET", url, params=query or {}, headers=headers)
 
@@ -184,7 +186,9 @@ def _azure_rows(asking: _Asking) -> list[ModelRow]:
         except ModelError as error:
             if not _is_unknown_address(error):
                 raise
-    return _known(azure_row(row) for row in asking.rows(asking.get(f"{config.base_url}/models", config.query)))
+    return _known(
+        azure_row(row) for row in asking.rows(asking.get(f"{config.base_url}/models", config.query))
+    )
 
 
 def _bedrock_rows(config: ProviderConfig, timeout_seconds: float) -> list[ModelRow]:

@@ -9,8 +9,8 @@ from typing import Any
 from letta_ade.llm.client import ChatRequest, ToolChoice
 from letta_ade.llm.messages import ChatMessage, ImagePart, ReasoningPart, TextPart, ToolCall, ToolSpec
 from letta_ade.llm.profiles import ModelProfile
-from letta_ade.llm.provider_profiles import ProviderProfile
 from letta_ade.llm.provider_config import ProviderConfig
+from letta_ade.llm.provider_profiles import ProviderProfile
 from letta_ade.llm.providers.call_ids import nine_character_call_id, short_call_id
 from letta_ade.llm.providers.json_answers import json_instruction, json_schema_of, wants_json
 from letta_ade.llm.strict_schemas import strict_schema
