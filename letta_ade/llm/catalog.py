@@ -50,7 +50,8 @@ class ProviderState:
     provider_type: str
     source: str
     base_url: str
-    model_count: int
+    #: What it listed when it last did.
+    listing: Listing
     #: Whether it was ever asked.
     is_listed: bool
     #: Why it could not be asked the last time.
@@ -60,6 +61,15 @@ class ProviderState:
     id: str | None = None
     #: A provider of the server has its name, and its models are those.
     is_hidden: bool = False
+
+    @property
+    def model_count(self) -> int:
+        return len(self.listing.models)
+
+    @property
+    def anchor(self) -> str:
+        """Where it is on a page."""
+        return self.id or f"provider-{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,17 +116,36 @@ def list_embedding_models(
     return list(list_everything(workspace_id=workspace_id, refresh=refresh).embeddings)
 
 
-def provider_states(*, workspace_id: str | None = None) -> list[ProviderState]:
-    """Every provider, with the error of those that cannot be reached; the workspace's own come last. Asks nobody."""
-    base = _catalog().providers
+def provider_states(
+    *, workspace_id: str | None = None, is_asking: bool = False, refresh: bool = False
+) -> list[ProviderState]:
+    """Every provider with its models, and the error of those that cannot be reached; the workspace's own come after the server's.
+
+    Nobody is asked for models unless `is_asking`; then as for `list_everything`.
+    """
+    catalog = _catalog()
+    brought = store().providers_of(workspace_id) if workspace_id else ()
+    if is_asking:
+        _ask_due(catalog, brought, refresh=refresh)
     states = [
         _state(provider.config, provider, None if provider.error is None else error_text(provider.error))
-        for provider in base.values()
+        for provider in catalog.providers.values()
     ]
-    for brought in store().providers_of(workspace_id) if workspace_id else ():
-        state = _state(brought.config, brought, brought.error)
-        states.append(replace(state, id=brought.id, is_hidden=brought.config.name in base))
+    for each in brought:
+        state = _state(each.config, each, each.error)
+        own = replace(state, id=each.id, is_hidden=each.config.name in catalog.providers)
+        # The demonstration is the last of all.
+        states.insert(len(states) - 1, own)
     return states
+
+
+def ask_now(name: str, *, workspace_id: str | None = None) -> None:
+    """Ask the provider of this name for its models, and wait; its state tells what came of it. NotFound for none."""
+    base = _catalog().providers.get(name)
+    provider = base or (store().find_provider(workspace_id, name) if workspace_id else None)
+    if provider is None:
+        raise NotFound("Provider not found")
+    _ask_again(provider)
 
 
 def get_model_info(handle: str, *, workspace_id: str | None = None) -> ModelInfo:
@@ -208,9 +237,7 @@ def default_window(info: ModelInfo) -> int:
     return min(info.context_window, int(settings.GLOBAL_MAX_CONTEXT_WINDOW))
 
 
-def suggested_handle(
-    *, workspace_id: str | None = None, among: Sequence[ModelInfo] | None = None
-) -> str:
+def suggested_handle(*, workspace_id: str | None = None, among: Sequence[ModelInfo] | None = None) -> str:
     """A good model to begin with: the operator's default, a well-known one, any, or else the demonstration.
 
     `among`: the models, where they have been listed already.
@@ -277,17 +304,18 @@ def _catalog() -> OwnProviders:
 
 def _listings(workspace_id: str | None, *, refresh: bool = False) -> list[Listing]:
     catalog = _catalog()
-    catalog.update(refresh=refresh)
+    brought = store().providers_of(workspace_id) if workspace_id else ()
+    _ask_due(catalog, brought, refresh=refresh)
     providers: list[_AnyProvider] = [*catalog.providers.values()]
-    if workspace_id is not None:
-        brought = [
-            each for each in store().providers_of(workspace_id) if each.config.name not in catalog.providers
-        ]
-        if due := [each for each in brought if refresh or not each.was_asked]:
-            store().ask_all(due)
-        # The demonstration is the last of all.
-        providers[-1:-1] = brought
+    # The demonstration is the last of all.
+    providers[-1:-1] = [each for each in brought if each.config.name not in catalog.providers]
     return [listing for provider in providers if (listing := provider.listing) is not None]
+
+
+def _ask_due(catalog: OwnProviders, brought: Sequence[BroughtProvider], *, refresh: bool) -> None:
+    catalog.update(refresh=refresh)
+    if due := [each for each in brought if refresh or not each.was_asked]:
+        store().ask_all(due)
 
 
 def _provider_of(handle: str, workspace_id: str | None) -> tuple[_AnyProvider | None, str]:
@@ -344,14 +372,15 @@ def _with_probed_dimensions(provider: _AnyProvider, info: EmbeddingModelInfo) ->
 
 
 def _state(config: ProviderConfig, provider: _AnyProvider, error: str | None) -> ProviderState:
-    listing = provider.listing
+    listing = provider.listing or Listing()
+    models = tuple(_as_the_operator_says(info) for info in listing.models)
     return ProviderState(
         name=config.name,
         display_name=config.profile.display_name,
         provider_type=config.profile.provider_type,
         source=config.source,
         base_url=config.base_url,
-        model_count=len(listing.models) if listing else 0,
+        listing=replace(listing, models=models),
         is_listed=provider.was_asked,
         error=error,
         category=config.category,

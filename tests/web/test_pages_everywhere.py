@@ -167,7 +167,7 @@ QUERIES = {
     "tools": 3,
     "tool": 2,
     "keys": 3,
-    "providers": 1,
+    "providers": 2,
     "about": 2,
 }
 
