@@ -70,6 +70,8 @@ class FakeOpenAI(FakeProvider):
         if reply.frames is not None:
             return Answer(headers=headers, frames=reply.frames, reply=reply)
         events = response_events(reply, body)
+        if reply.breaks_with:
+            events.append({"type": "error", "code": "server_error", "message": reply.breaks_with})
         if not body.get("stream"):
             return json_answer(events[-1]["response"], headers=headers | {"content-type": "application/json"})
         return Answer(headers=headers, frames=[named_frame(event) for event in events], reply=reply)
@@ -89,7 +91,9 @@ class FakeOpenAI(FakeProvider):
                 completion(reply, body), headers=headers | {"content-type": "application/json"}
             )
         frames = [frame(chunk) for chunk in chunks(reply, body)]
-        if not reply.is_unfinished:
+        if reply.breaks_with:
+            frames.append(frame({"error": {"message": reply.breaks_with, "type": "server_error"}}))
+        elif not reply.is_unfinished:
             frames.append(b"data: [DONE]\n\n")
         return Answer(headers=headers, frames=frames, reply=reply)
 
@@ -112,7 +116,7 @@ def chunks(reply: FakeReply, body: dict[str, Any]) -> list[dict[str, Any]]:
         )
         for word in words_of(call.arguments):
             made.append(chunk({"tool_calls": [{"index": index, "function": {"arguments": word}}]}))
-    if not reply.is_unfinished:
+    if not (reply.is_unfinished or reply.breaks_with):
         made.append(chunk({}, reply.finish_reason or ("tool_calls" if reply.calls else "stop")))
     if reply.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
         made.append({**head, "choices": [], "usage": {**_usage(reply, body), **reply.usage}})
@@ -159,7 +163,7 @@ def response_events(reply: FakeReply, body: dict[str, Any]) -> list[dict[str, An
         made.append({"type": "response.output_item.added", "output_index": index, "item": growing})
         made += [{"output_index": index, "item_id": item["id"], **delta} for delta in deltas]
         made.append({"type": "response.output_item.done", "output_index": index, "item": item})
-    if reply.is_unfinished:
+    if reply.is_unfinished or reply.breaks_with:
         return made
     cut = reply.finish_reason
     end: dict[str, Any] = {**head, **echo, "status": "incomplete" if cut else "completed"}

@@ -189,7 +189,7 @@ def _meaning(status: int, text: str, everything: str) -> tuple[type[ModelError],
             ContextOverflow,
             "The conversation is longer than the model's context window ({name}, {status}).",
         )
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and "api key not valid" in lowered):
         return ModelAuthentication, "{name} refused the key ({status})."
     if status == 404:
         return ModelBadRequest, "{name} does not know this model or address ({status})."

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from letta_ade.llm.errors import ModelAuthentication, ModelConnection, ModelError
+from letta_ade.llm.errors import (
+    InvalidReply,
+    ModelAuthentication,
+    ModelBadRequest,
+    ModelConnection,
+    ModelError,
+)
 from letta_ade.llm.model_rows import (
     ModelRow,
     azure_row,
@@ -247,5 +253,5 @@ def _known(rows: Iterable[ModelRow | None]) -> list[ModelRow]:
 
 
 def _is_unknown_address(error: ModelError) -> bool:
-    """The server is there and has no such address: 404, 405 and their kind."""
-    return error.status == 400
+    """The server is there and has no such address: 404, 405 and their kind, or a page for people."""
+    return isinstance(error, ModelBadRequest | InvalidReply)
