@@ -51,6 +51,11 @@ class ProviderConfig:
         return default is not None and urlsplit(default).hostname == urlsplit(self.base_url).hostname
 
     @property
+    def is_self_hosted(self) -> bool:
+        """Whether it is, by all that is known, somebody's own server for open models."""
+        return self.profile.key_variable is None or (self.is_openai and not self.is_official_host)
+
+    @property
     def names_deployments(self) -> bool:
         """Azure's dated API has the deployment in the path, its undated one in the body."""
         return self.profile.listing == "azure" and not has_version(self.base_url)

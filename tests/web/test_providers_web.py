@@ -100,12 +100,13 @@ def test_a_key_is_tried_out_before_it_is_stored(
 
 
 def test_what_cannot_be_tried_out_says_why(browser: Client) -> None:
-    said = browser.post("/settings/providers/new/", filled(None, check="1"), headers=HTMX).content.decode()
-    assert "cannot be reached at http://127.0.0.1:9/v1" in said
-    said = browser.post("/settings/providers/new/", filled(None, check="1", base_url="x"), headers=HTMX)
-    assert "base_url must be an address" in said.content.decode()
-    said = browser.post("/settings/providers/new/", filled(None, check="1", provider_type="x"), headers=HTMX)
-    assert "not one of the available choices" in said.content.decode()
+    def said(**fields: str) -> str:
+        asked = filled(None, check="1", **fields)
+        return browser.post("/settings/providers/new/", asked, headers=HTMX).content.decode()
+
+    assert "cannot be reached at http://127.0.0.1:9/v1" in said()
+    assert "base_url must be an address" in said(base_url="x")
+    assert "not one of the available choices" in said(provider_type="x")
 
 
 def test_each_type_asks_for_its_own_fields(browser: Client) -> None:

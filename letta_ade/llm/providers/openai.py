@@ -10,6 +10,7 @@ from letta_ade.llm.events import ChatEvent
 from letta_ade.llm.profiles import model_profile
 from letta_ade.llm.provider_config import ProviderConfig
 from letta_ade.llm.providers import failures
+from letta_ade.llm.providers.call_tags import CallTags
 from letta_ade.llm.providers.clients import openai_client, request_headers
 from letta_ade.llm.providers.openai_reply import OpenAIReply
 from letta_ade.llm.providers.openai_request import build_payload, hides_reasoning
@@ -46,10 +47,12 @@ class OpenAIChat:
         from openai import AsyncStream
 
         is_openai_itself = self._config.hosts_openai_models and self._config.is_official_host
+        offered = frozenset(tool["function"]["name"] for tool in payload.get("tools", ()))
         reply = OpenAIReply(
             payload=payload,
             hides_reasoning=hides_reasoning(payload, self._config, self._known),
             tags=None if is_openai_itself else ThoughtTags(),
+            call_tags=CallTags(offered) if offered and self._config.is_self_hosted else None,
             counts_thoughts_apart=self._config.profile.thinking_style == "google",
         )
         call = WireCall(self._config, self._limits)

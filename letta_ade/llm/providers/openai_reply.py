@@ -19,6 +19,7 @@ from letta_ade.llm.events import (
 )
 from letta_ade.llm.messages import OmittedReasoningPart, Part, ReasoningPart, Reply, TextPart, ToolCall
 from letta_ade.llm.providers.call_ids import CALL_ID_CHARACTERS
+from letta_ade.llm.providers.call_tags import CallTags
 from letta_ade.llm.providers.openai_usage import read_usage
 from letta_ade.llm.providers.thought_tags import ThoughtTags
 
@@ -53,8 +54,9 @@ class OpenAIReply:
     payload: Mapping[str, Any]
     #: The model reasons out of sight; said once, before anything else of the reply (SDK: hidden reasoning comes first).
     hides_reasoning: bool = False
-    #: None where no reasoning is ever written into the text.
+    #: None where no reasoning, and no call, is ever written into the text.
     tags: ThoughtTags | None = None
+    call_tags: CallTags | None = None
     #: The server leaves thoughts out of `completion_tokens`.
     counts_thoughts_apart: bool = False
     #: Text and reasoning in the order they came, joined where the same kind goes on.
@@ -96,6 +98,7 @@ class OpenAIReply:
         found: list[ChatEvent] = []
         for held, words in self.tags.rest() if self.tags is not None else ():
             self._say(held, words, found)
+        self._end_call_tags(found)
         calls = tuple(
             ToolCall(id=call.id, name=call.name, arguments=call.arguments or "{}", signature=call.signature)
             for call in self.calls
@@ -118,6 +121,13 @@ class OpenAIReply:
             logprobs={"content": None, "refusal": None, **self.logprobs} if self.logprobs else None,
         )
         return [*found, ReplyEnded(reply=reply)]
+
+    def _end_call_tags(self, found: list[ChatEvent]) -> None:
+        text, calls = self.call_tags.rest() if self.call_tags is not None else ("", [])
+        self.call_tags = None
+        self._say("text", text, found)
+        for name, arguments in calls:
+            self._call_piece({"function": {"name": name, "arguments": arguments}}, found)
 
     def _keep_head(self, chunk: Mapping[str, Any], usage: Any) -> None:
         for key in _HEAD_FIELDS:
@@ -175,6 +185,8 @@ class OpenAIReply:
     def _say(self, kind: str, words: str, found: list[ChatEvent]) -> None:
         if not isinstance(words, str):
             raise ValueError(f"not a text: {str(words)[:200]}")
+        if kind == "text" and self.call_tags is not None:
+            words = self.call_tags.take(words)
         if not words:
             return
         said = self.said
