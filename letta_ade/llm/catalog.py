@@ -165,6 +165,8 @@ def get_model_info(handle: str, *, workspace_id: str | None = None) -> ModelInfo
     if info is None and provider.may_ask_again():
         listing = _ask_again(provider) or listing
         info = find_model(listing, name)
+    if info is None and not provider.config.profile.lists_everything:
+        info = describe_model(provider.config, ModelRow(name=name))
     if info is None:
         names = _some(model.handle for model in listing.models)
         raise NotFound(f"The model {handle!r} is not available. {provider.config.name} has {names}.")

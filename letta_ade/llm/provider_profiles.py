@@ -52,13 +52,15 @@ class ProviderProfile:
     knows_json_schema: bool = True
     #: Answers `{"type": "function"}` in tool_choice badly; it gets "required", which with one tool is the same.
     names_no_tool: bool = False
-    #: Wants the reasoning of the running turn back in `reasoning_content`.
+    #: Wants its reasoning back: in OpenAI's protocol that of the running turn, as `reasoning_content`.
     replays_reasoning: bool = False
     #: In which field a model is asked to think.
     thinking_style: Literal["effort", "google", "zai"] = "effort"
     call_id_style: Literal["openai", "mistral"] = "openai"
     #: Query of `GET /models`.
     listing_query: tuple[tuple[str, str], ...] = ()
+    #: False: a name that it does not list may be good all the same, and the first call will tell.
+    lists_everything: bool = True
     #: Models with a smaller window are not listed: an agent's prompt would not fit.
     least_window: int = 0
     #: The listing holds models that cannot chat; those that chat say a context window.
@@ -170,6 +172,7 @@ PROVIDERS: tuple[ProviderProfile, ...] = (
         base_url_variables=("AZURE_BASE_URL",),
         version_variable="AZURE_API_VERSION",
         default_version="2024-09-01-preview",
+        lists_everything=False,
         key_header="api-key",
         output_field="max_completion_tokens",
         sends_user=True,
@@ -213,6 +216,7 @@ PROVIDERS: tuple[ProviderProfile, ...] = (
         key_variable="AWS_SECRET_ACCESS_KEY",
         access_key_variable="AWS_ACCESS_KEY_ID",
         session_token_variable="AWS_SESSION_TOKEN",
+        lists_everything=False,
         region_variable="AWS_DEFAULT_REGION",
         default_region="us-east-1",
         base_url_variables=("BEDROCK_BASE_URL",),
@@ -248,8 +252,10 @@ PROVIDERS: tuple[ProviderProfile, ...] = (
         protocol="anthropic",
         listing="anthropic",
         key_variable="MINIMAX_API_KEY",
+        lists_everything=False,
         base_url_variables=("MINIMAX_BASE_URL",),
         default_base_url="https://api.minimax.io/anthropic",
+        replays_reasoning=True,
     ),
     _compatible("baseten", "Baseten", "https://inference.baseten.co/v1"),
     _compatible("zai", "Z.ai", "https://api.z.ai/api/paas/v4", thinking_style="zai", knows_json_schema=False),

@@ -19,7 +19,7 @@ def listed() -> set[str]:
 
 def read_by_settings() -> set[str]:
     text = Path(ROOT / "letta_ade" / "settings.py").read_text()
-    return set(re.findall(r'\benv(?:_flag|_int|_list)?\(\s*"([A-Z0-9_]+)"', text))
+    return set(re.findall(r'\benv(?:_flag|_int|_list|_numbers)?\(\s*"([A-Z0-9_]+)"', text))
 
 
 def test_every_variable_is_listed() -> None:

@@ -136,6 +136,12 @@ def test_a_deployment_is_called_as_what_it_is(workspace_id: str) -> None:
     assert chat.payload(asking(temperature=0.2))["temperature"] == 1.0
 
 
+def test_a_name_that_is_not_listed_is_trusted_where_the_list_is_not_whole(workspace_id: str) -> None:
+    with FakeAzure() as fake:
+        bring(fake, provider_type="azure")
+        assert catalog.get_model_info("house/unlisted", workspace_id=workspace_id).handle == "house/unlisted"
+
+
 def test_a_good_model_to_begin_with_may_be_the_workspaces_own(
     workspace_id: str, fake_openai: FakeOpenAI
 ) -> None:

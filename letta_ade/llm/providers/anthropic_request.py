@@ -94,9 +94,15 @@ def _output(request: ChatRequest, known: ModelProfile, *, is_thinking: bool) -> 
         asked = _thinking_effort(request)
     if (effort := nearest_effort(asked, known.efforts)) is not None:
         output["effort"] = effort
-    if known.json_schema and (schema := json_schema_of(request.response_format)):
-        output["format"] = {"type": "json_schema", "schema": closed_schema(schema) or schema}
+    if (schema := _answer_schema(request, known)) is not None:
+        output["format"] = {"type": "json_schema", "schema": schema}
     return output
+
+
+def _answer_schema(request: ChatRequest, known: ModelProfile) -> dict[str, Any] | None:
+    """The schema of the answer as newer models take it; None for the others, and for one that cannot be closed."""
+    schema = json_schema_of(request.response_format) if known.json_schema else None
+    return None if schema is None else closed_schema(schema)
 
 
 def _thinking_effort(request: ChatRequest) -> str:
@@ -144,8 +150,7 @@ def _system(request: ChatRequest, known: ModelProfile) -> list[dict[str, Any]]:
     head = request.messages[: _head_length(request.messages)]
     texts = [message.text for message in head if message.text.strip()]
     # There is a field for a schema, at newer models, and none for just any JSON.
-    has_field = known.json_schema and json_schema_of(request.response_format) is not None
-    if wants_json(request.response_format) and not has_field:
+    if wants_json(request.response_format) and _answer_schema(request, known) is None:
         texts.append(json_instruction(request.response_format))
     return [{"type": "text", "text": text} for text in texts]
 
