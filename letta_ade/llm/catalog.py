@@ -18,8 +18,8 @@ from letta_ade.core.errors import Invalid, NotFound
 from letta_ade.llm.chat_models import make_chat_model
 from letta_ade.llm.client import ChatModel, Embedder
 from letta_ade.llm.environment import missing_variable, split_handle
-from letta_ade.llm.errors import ModelError, error_text
-from letta_ade.llm.listed_provider import FIRST_WAIT_SECONDS, ListedProvider, OwnProviders
+from letta_ade.llm.errors import ModelError
+from letta_ade.llm.listed_provider import OwnProviders
 from letta_ade.llm.listing import (
     Category,
     EmbeddingModelInfo,
@@ -32,12 +32,14 @@ from letta_ade.llm.listing import (
 from letta_ade.llm.model_rows import ModelRow
 from letta_ade.llm.provider_config import ProviderConfig
 from letta_ade.llm.provider_profiles import PROVIDERS, ProviderProfile
-from letta_ade.llm.provider_store import BroughtProvider, store
+from letta_ade.llm.provider_store import CatalogProvider, store
 from letta_ade.llm.providers.clients import import_sdk
 from letta_ade.llm.providers.demo import DEMO_MODEL
 from letta_ade.llm.providers.failures import missing_key
 from letta_ade.llm.providers.openai_embeddings import OpenAIEmbedder
 
+#: For one vector, of a model that may have to be loaded first.
+_PROBE_SECONDS = 15.0
 _NAMED_IN_ERRORS = 20
 
 
@@ -85,8 +87,6 @@ class InstallableModel(ChatModel, Protocol):
     context_window: int
 
 
-_AnyProvider = ListedProvider | BroughtProvider
-
 _current: OwnProviders | None = None
 _current_lock = threading.Lock()
 #: Models that tests put beside the real ones.
@@ -127,15 +127,10 @@ def provider_states(
     brought = store().providers_of(workspace_id) if workspace_id else ()
     if is_asking:
         _ask_due(catalog, brought, refresh=refresh)
-    states = [
-        _state(provider.config, provider, None if provider.error is None else error_text(provider.error))
-        for provider in catalog.providers.values()
-    ]
+    states = [_state(provider) for provider in catalog.providers.values()]
     for each in brought:
-        state = _state(each.config, each, each.error)
-        own = replace(state, id=each.id, is_hidden=each.config.name in catalog.providers)
         # The demonstration is the last of all.
-        states.insert(len(states) - 1, own)
+        states.insert(-1, replace(_state(each), is_hidden=each.config.name in catalog.providers))
     return states
 
 
@@ -145,7 +140,7 @@ def ask_now(name: str, *, workspace_id: str | None = None) -> None:
     provider = base or (store().find_provider(workspace_id, name) if workspace_id else None)
     if provider is None:
         raise NotFound("Provider not found")
-    _ask_again(provider)
+    provider.ask()
 
 
 def get_model_info(handle: str, *, workspace_id: str | None = None) -> ModelInfo:
@@ -158,12 +153,12 @@ def get_model_info(handle: str, *, workspace_id: str | None = None) -> ModelInfo
     provider, name = _provider_of(handle, workspace_id)
     if provider is None:
         raise NotFound(f"The model {handle!r} is not available. {_why_not(handle, workspace_id)}")
-    listing = _listing_of(provider)
+    listing = provider.ensure_listed()
     if listing is None:
         return _as_the_operator_says(describe_model(provider.config, ModelRow(name=name)))
     info = find_model(listing, name)
     if info is None and provider.may_ask_again():
-        listing = _ask_again(provider) or listing
+        listing = provider.ask() or listing
         info = find_model(listing, name)
     if info is None and not provider.config.profile.lists_everything:
         info = describe_model(provider.config, ModelRow(name=name))
@@ -178,20 +173,23 @@ def get_embedding_info(handle: str, *, workspace_id: str | None = None) -> Embed
 
     A model whose provider does not tell the length of its vectors is asked once for one, and the length is kept.
     """
-    provider, name = _provider_of(handle, workspace_id)
-    listing = None if provider is None else _listing_of(provider)
-    found = None
-    if provider is not None and listing is None and provider.config.profile.has_embeddings:
-        found = describe_embedding(provider.config, ModelRow(name=name))
-    elif listing is not None:
-        found = next((info for info in listing.embeddings if info.name == name), None)
-    if provider is None or found is None:
-        offered = [info.handle for info in list_embedding_models(workspace_id=workspace_id)]
-        there_is = (
-            f"There are {_some(offered)}." if offered else "No configured provider has embedding models."
+    provider, info = _embedding_of(handle, workspace_id)
+    return info if info.dimensions else _with_probed_dimensions(provider, info)
+
+
+def known_embedding_info(handle: str, *, workspace_id: str | None = None) -> EmbeddingModelInfo | None:
+    """The embedding model as far as it is known now; None when it is not. Asks nobody: for showing it many times."""
+    name, model = split_handle(handle)
+    own = _catalog().providers.get(name)
+    if own is None:
+        return store().find_embedding(workspace_id, name, model) if workspace_id else None
+    if own.listing is None:
+        return (
+            describe_embedding(own.config, ModelRow(name=model))
+            if own.config.profile.has_embeddings
+            else None
         )
-        raise Invalid(f"The embedding model {handle!r} is not available. {there_is}")
-    return found if found.dimensions else _with_probed_dimensions(provider, found)
+    return next((info for info in own.listing.embeddings if info.name == model), None)
 
 
 def get_chat_model(handle: str, *, workspace_id: str | None = None) -> ChatModel:
@@ -209,9 +207,9 @@ def get_chat_model(handle: str, *, workspace_id: str | None = None) -> ChatModel
         raise NotFound(f"The model {handle!r} is not available. {_why_not(handle, workspace_id)}")
     base_model = None
     if provider.config.profile.listing in ("azure", "bedrock"):
-        info = find_model(_listing_of(provider), name)
+        info = find_model(provider.ensure_listed(), name)
         base_model = info.base_model if info is not None else None
-    return make_chat_model(_callable(provider), name, base_model=base_model)
+    return make_chat_model(provider.callable_config(), name, base_model=base_model)
 
 
 def get_embedder(handle: str, *, workspace_id: str | None = None) -> Embedder:
@@ -219,9 +217,8 @@ def get_embedder(handle: str, *, workspace_id: str | None = None) -> Embedder:
     provider, _ = _provider_of(handle, workspace_id)
     if provider is None and (profile := _known_profile(handle)):
         raise missing_key(profile)
-    info = get_embedding_info(handle, workspace_id=workspace_id)
-    assert provider is not None, "an embedding model was found, so its provider is configured"
-    return _embedder(_callable(provider), info)
+    found, info = _embedding_of(handle, workspace_id)
+    return _embedder(found.callable_config(), info, silence_seconds=settings.LLM_REQUEST_TIMEOUT_SECONDS)
 
 
 def default_handle() -> str | None:
@@ -260,6 +257,12 @@ def suggested_handle(*, workspace_id: str | None = None, among: Sequence[ModelIn
 def is_own_provider(handle: str) -> bool:
     """Whether a provider of the server, and not one that a workspace brought, has this handle's name. Asks nobody."""
     return handle in _installed or split_handle(handle)[0] in _catalog().providers
+
+
+def own_base_url(handle: str) -> str | None:
+    """Where the server's provider of this handle's name is; None for another's, and for the demonstration. Asks nobody."""
+    provider = _catalog().providers.get(split_handle(handle)[0])
+    return (provider.config.base_url or None) if provider is not None else None
 
 
 def describe_environment() -> list[ProviderSource]:
@@ -308,19 +311,19 @@ def _listings(workspace_id: str | None, *, refresh: bool = False) -> list[Listin
     catalog = _catalog()
     brought = store().providers_of(workspace_id) if workspace_id else ()
     _ask_due(catalog, brought, refresh=refresh)
-    providers: list[_AnyProvider] = [*catalog.providers.values()]
+    providers: list[CatalogProvider] = [*catalog.providers.values()]
     # The demonstration is the last of all.
     providers[-1:-1] = [each for each in brought if each.config.name not in catalog.providers]
     return [listing for provider in providers if (listing := provider.listing) is not None]
 
 
-def _ask_due(catalog: OwnProviders, brought: Sequence[BroughtProvider], *, refresh: bool) -> None:
+def _ask_due(catalog: OwnProviders, brought: Sequence[CatalogProvider], *, refresh: bool) -> None:
     catalog.update(refresh=refresh)
     if due := [each for each in brought if refresh or not each.was_asked]:
         store().ask_all(due)
 
 
-def _provider_of(handle: str, workspace_id: str | None) -> tuple[_AnyProvider | None, str]:
+def _provider_of(handle: str, workspace_id: str | None) -> tuple[CatalogProvider | None, str]:
     name, model = split_handle(handle)
     base = _catalog().providers.get(name)
     if base is not None or not name or workspace_id is None:
@@ -328,41 +331,31 @@ def _provider_of(handle: str, workspace_id: str | None) -> tuple[_AnyProvider | 
     return store().find_provider(workspace_id, name), model
 
 
-def _listing_of(provider: _AnyProvider) -> Listing | None:
-    """What the provider lists; who never was asked is asked now."""
-    if isinstance(provider, ListedProvider):
-        if provider.is_due():
-            event = provider.refresh()
-            if not provider.was_asked:
-                event.wait(FIRST_WAIT_SECONDS)
-    elif not provider.was_asked:
-        provider.ask()
-    return provider.listing
+def _embedding_of(handle: str, workspace_id: str | None) -> tuple[CatalogProvider, EmbeddingModelInfo]:
+    provider, name = _provider_of(handle, workspace_id)
+    listing = None if provider is None else provider.ensure_listed()
+    found = None
+    if provider is not None and listing is None and provider.config.profile.has_embeddings:
+        found = describe_embedding(provider.config, ModelRow(name=name))
+    elif listing is not None:
+        found = next((info for info in listing.embeddings if info.name == name), None)
+    if provider is None or found is None:
+        offered = [info.handle for info in list_embedding_models(workspace_id=workspace_id)]
+        there_is = (
+            f"There are {_some(offered)}." if offered else "No configured provider has embedding models."
+        )
+        raise Invalid(f"The embedding model {handle!r} is not available. {there_is}")
+    return provider, found
 
 
-def _ask_again(provider: _AnyProvider) -> Listing | None:
-    if isinstance(provider, ListedProvider):
-        provider.refresh().wait(FIRST_WAIT_SECONDS)
-    else:
-        provider.ask()
-    return provider.listing
-
-
-def _callable(provider: _AnyProvider) -> ProviderConfig:
-    return provider.config if isinstance(provider, ListedProvider) else provider.callable_config()
-
-
-def _embedder(config: ProviderConfig, info: EmbeddingModelInfo) -> OpenAIEmbedder:
+def _embedder(config: ProviderConfig, info: EmbeddingModelInfo, *, silence_seconds: float) -> OpenAIEmbedder:
     return OpenAIEmbedder(
-        config=config,
-        model=info.name,
-        dimensions=info.dimensions,
-        silence_seconds=settings.LLM_REQUEST_TIMEOUT_SECONDS,
+        config=config, model=info.name, dimensions=info.dimensions, silence_seconds=silence_seconds
     )
 
 
-def _with_probed_dimensions(provider: _AnyProvider, info: EmbeddingModelInfo) -> EmbeddingModelInfo:
-    embedder = _embedder(_callable(provider), info)
+def _with_probed_dimensions(provider: CatalogProvider, info: EmbeddingModelInfo) -> EmbeddingModelInfo:
+    embedder = _embedder(provider.callable_config(), info, silence_seconds=_PROBE_SECONDS)
     try:
         embedder.embed(["length"])
     except ModelError:
@@ -373,10 +366,11 @@ def _with_probed_dimensions(provider: _AnyProvider, info: EmbeddingModelInfo) ->
     return replace(info, dimensions=embedder.dimensions)
 
 
-def _state(config: ProviderConfig, provider: _AnyProvider, error: str | None) -> ProviderState:
-    listing = provider.listing or Listing()
+def _state(provider: CatalogProvider) -> ProviderState:
+    config, listing = provider.config, provider.listing or Listing()
     models = tuple(_as_the_operator_says(info) for info in listing.models)
     return ProviderState(
+        id=provider.id,
         name=config.name,
         display_name=config.profile.display_name,
         provider_type=config.profile.provider_type,
@@ -384,7 +378,7 @@ def _state(config: ProviderConfig, provider: _AnyProvider, error: str | None) ->
         base_url=config.base_url,
         listing=replace(listing, models=models),
         is_listed=provider.was_asked,
-        error=error,
+        error=provider.error,
         category=config.category,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from letta_ade.llm.environment import configured_providers
-from letta_ade.llm.errors import ModelError
+from letta_ade.llm.errors import ModelError, error_text
 from letta_ade.llm.listing import Listing, list_provider
 from letta_ade.llm.provider_config import ProviderConfig
 
@@ -25,12 +25,14 @@ _RECHECK_SECONDS = 10.0
 
 
 class ListedProvider:
-    """Shared by all threads of the process."""
+    """A `CatalogProvider` that all threads of the process share."""
+
+    id: str | None = None
 
     def __init__(self, config: ProviderConfig) -> None:
         self.config = config
         self.listing: Listing | None = None
-        self.error: ModelError | None = None
+        self.error: str | None = None
         self._lock = threading.Lock()
         self._asked_at: float | None = None
         self._running: threading.Event | None = None
@@ -47,6 +49,20 @@ class ListedProvider:
     def may_ask_again(self) -> bool:
         return self._age() > _RECHECK_SECONDS
 
+    def callable_config(self) -> ProviderConfig:
+        return self.config
+
+    def ensure_listed(self) -> Listing | None:
+        if self.is_due():
+            event = self.refresh()
+            if not self.was_asked:
+                event.wait(FIRST_WAIT_SECONDS)
+        return self.listing
+
+    def ask(self) -> Listing | None:
+        self.refresh().wait(FIRST_WAIT_SECONDS)
+        return self.listing
+
     def refresh(self) -> threading.Event:
         """Ask in the background, once at a time; the event is set when the answer is here."""
         with self._lock:
@@ -58,7 +74,6 @@ class ListedProvider:
             return self._running
 
     def keep_dimensions(self, name: str, dimensions: int) -> None:
-        """Remember the length of an embedding model's vectors."""
         self._dimensions[name] = dimensions
         if self.listing is not None:
             self.listing = self._with_dimensions(self.listing)
@@ -72,7 +87,7 @@ class ListedProvider:
             self.error = None
         except ModelError as error:
             # The models it had stay listed.
-            self.error = error
+            self.error = error_text(error)
             _log.warning(
                 "The models of %s cannot be listed: %s %s", self.config.name, error, error.detail or ""
             )

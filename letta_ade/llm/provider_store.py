@@ -1,4 +1,4 @@
-"""What the catalog asks of the providers that workspaces brought. They are rows, which the catalog does not know.
+"""What the catalog asks of a provider, and of the providers that workspaces brought: rows, which it does not know.
 
 `services/stored_providers.py` answers, and is put here when Django starts.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from letta_ade.llm.listing import Listing
+from letta_ade.llm.listing import EmbeddingModelInfo, Listing
 from letta_ade.llm.provider_config import ProviderConfig
 
 
-class BroughtProvider(Protocol):
-    """A provider of a workspace, with what it listed when it was last asked."""
+class CatalogProvider(Protocol):
+    """A provider, the server's own or a workspace's, with what it listed when it was last asked."""
 
     @property
-    def id(self) -> str:
-        """Its public id."""
+    def id(self) -> str | None:
+        """The public id of a workspace's."""
 
     @property
     def config(self) -> ProviderConfig:
-        """Enough to describe its models, without the key."""
+        """Enough to describe its models; a workspace's is without the key."""
 
     @property
     def was_asked(self) -> bool: ...
@@ -36,8 +36,11 @@ class BroughtProvider(Protocol):
     def callable_config(self) -> ProviderConfig:
         """The configuration with the key. Raises SecretUnreadable."""
 
-    def ask(self) -> None:
-        """List its models now, and keep them, or what went wrong. HTTP, so never in a transaction."""
+    def ensure_listed(self) -> Listing | None:
+        """The listing, asked for now when it never was. None when the provider cannot be asked."""
+
+    def ask(self) -> Listing | None:
+        """The listing, asked for now; what went wrong is kept. HTTP, so never in a transaction."""
 
     def may_ask_again(self) -> bool:
         """Whether it was not asked just now."""
@@ -47,26 +50,32 @@ class BroughtProvider(Protocol):
 
 
 class ProviderStore(Protocol):
-    def providers_of(self, workspace_id: str) -> Sequence[BroughtProvider]:
+    def providers_of(self, workspace_id: str) -> Sequence[CatalogProvider]:
         """The providers of the workspace, oldest first."""
 
-    def find_provider(self, workspace_id: str, name: str) -> BroughtProvider | None:
+    def find_provider(self, workspace_id: str, name: str) -> CatalogProvider | None:
         """The provider of this name, or None."""
 
-    def ask_all(self, providers: Sequence[BroughtProvider]) -> None:
+    def find_embedding(self, workspace_id: str, provider: str, name: str) -> EmbeddingModelInfo | None:
+        """The embedding model of this name, if the provider listed it. One query."""
+
+    def ask_all(self, providers: Sequence[CatalogProvider]) -> None:
         """As `ask`, for several at once."""
 
 
 class _NoStore:
     """Without Django there are no rows."""
 
-    def providers_of(self, workspace_id: str) -> Sequence[BroughtProvider]:
+    def providers_of(self, workspace_id: str) -> Sequence[CatalogProvider]:
         return ()
 
-    def find_provider(self, workspace_id: str, name: str) -> BroughtProvider | None:
+    def find_provider(self, workspace_id: str, name: str) -> CatalogProvider | None:
         return None
 
-    def ask_all(self, providers: Sequence[BroughtProvider]) -> None:
+    def find_embedding(self, workspace_id: str, provider: str, name: str) -> EmbeddingModelInfo | None:
+        return None
+
+    def ask_all(self, providers: Sequence[CatalogProvider]) -> None:
         pass
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from letta_ade.core.crypto import SecretUnreadable
 from letta_ade.core.errors import Invalid, NotFound
@@ -125,6 +125,31 @@ def test_the_length_of_vectors_is_asked_once_and_kept_over_a_refresh(workspace_i
         assert listed.dimensions == 1536
         embedder = catalog.get_embedder("house/nomic", workspace_id=workspace_id)
         assert embedder.embed(["tea"])[0] == pytest.approx(vector("tea", 1536))
+
+
+def test_what_is_known_of_an_embedding_model_is_shown_without_asking_anybody(
+    workspace_id: str, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    fake = FakeLMStudio()
+    fake.rows = ({"id": "nomic", "type": "embeddings"},)
+    with fake:
+        bring(fake, provider_type="lmstudio_openai", api_key="")
+        bring(fake, name="other", provider_type="openai")
+        assert catalog.known_embedding_info("house/nomic", workspace_id=workspace_id) is None
+        assert fake.received == []
+        catalog.get_embedding_info("house/nomic", workspace_id=workspace_id)
+        asked = len(fake.received)
+        with django_assert_num_queries(1):
+            info = catalog.known_embedding_info("house/nomic", workspace_id=workspace_id)
+        assert info is not None
+        assert (info.handle, info.dimensions) == ("house/nomic", 1536)
+        fixed = catalog.known_embedding_info("other/text-embedding-3-small", workspace_id=workspace_id)
+        assert fixed is not None
+        assert fixed.dimensions == 1536
+        for handle in ("house/unknown", "nobody/x", "demo/assistant", "x"):
+            assert catalog.known_embedding_info(handle, workspace_id=workspace_id) is None
+        assert catalog.known_embedding_info("house/nomic") is None
+        assert len(fake.received) == asked
 
 
 def test_a_deployment_is_called_as_what_it_is(workspace_id: str) -> None:

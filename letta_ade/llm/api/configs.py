@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from letta_ade.core.errors import AdeError
 from letta_ade.core.schemas import Wire
 from letta_ade.llm import catalog
 from letta_ade.llm.environment import split_handle
@@ -92,23 +91,30 @@ def embedding_config_of(info: EmbeddingModelInfo) -> EmbeddingConfig:
     )
 
 
-def agent_embedding_config(handle: str | None, *, workspace_id: str | None = None) -> EmbeddingConfig | None:
-    """The configuration for an agent's embedding handle; also for one whose provider is gone."""
+def agent_embedding_config(
+    handle: str | None, *, workspace_id: str | None = None, dimensions: int | None = None
+) -> EmbeddingConfig | None:
+    """The configuration for an embedding handle; also for one whose provider is gone. Asks no provider.
+
+    `workspace_id`: its own providers count, too. `dimensions`: of the vectors that there are, where nothing else tells.
+    """
     if handle is None:
         return None
-    try:
-        return embedding_config_of(catalog.get_embedding_info(handle, workspace_id=workspace_id))
-    except AdeError:
-        provider, name = split_handle(handle)
-        return EmbeddingConfig(
-            embedding_model=name, embedding_endpoint_type=provider, embedding_dim=0, handle=handle
-        )
+    info = catalog.known_embedding_info(handle, workspace_id=workspace_id)
+    if info is not None:
+        return embedding_config_of(info)
+    provider, name = split_handle(handle)
+    return EmbeddingConfig(
+        embedding_model=name,
+        embedding_endpoint_type=provider,
+        embedding_dim=dimensions or 0,
+        handle=handle,
+    )
 
 
 def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmConfig:
     """The configuration for an agent's model and its settings. Asks no provider."""
     provider, name = split_handle(handle)
-    state = _providers().get(provider)
     budget = thinking_budget(settings)
     effort = (settings.get("reasoning") or {}).get("reasoning_effort")
     temperature = settings.get("temperature")
@@ -116,7 +122,7 @@ def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmC
         model=name,
         model_endpoint_type=settings.get("provider_type") or provider,
         context_window=window,
-        model_endpoint=(state.base_url or None) if state else None,
+        model_endpoint=catalog.own_base_url(handle),
         handle=handle,
         provider_name=provider,
         provider_category="base" if catalog.is_own_provider(handle) else "byok",
@@ -133,7 +139,3 @@ def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmC
         strict=bool(settings.get("strict")),
         tool_call_parser=settings.get("tool_call_parser"),
     )
-
-
-def _providers() -> dict[str, catalog.ProviderState]:
-    return {state.name: state for state in catalog.provider_states()}

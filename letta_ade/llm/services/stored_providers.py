@@ -11,19 +11,19 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from letta_ade.core.crypto import decrypt
 from letta_ade.core.errors import AdeError
 from letta_ade.llm.errors import error_text
-from letta_ade.llm.listing import Listing, listing_of
+from letta_ade.llm.listing import EmbeddingModelInfo, Listing, listing_of
 from letta_ade.llm.model_rows import ModelRow
 from letta_ade.llm.models import Provider, ProviderModel
 from letta_ade.llm.models.provider import MOST_NAME_CHARACTERS
 from letta_ade.llm.provider_config import ProviderConfig, make_config
 from letta_ade.llm.provider_profiles import ProviderProfile, find_profile
-from letta_ade.llm.provider_store import BroughtProvider
+from letta_ade.llm.provider_store import CatalogProvider
 from letta_ade.llm.providers.model_lists import check_key, model_rows
 
 #: Who asks again for a name that is not listed makes the provider list once more, but not for every wrong name.
@@ -34,7 +34,7 @@ _FIELDS = frozenset(ModelRow.__dataclass_fields__)
 
 
 class StoredProvider:
-    """A `BroughtProvider` that is a row."""
+    """A `CatalogProvider` that is a row."""
 
     def __init__(self, row: Provider) -> None:
         self.row = row
@@ -61,8 +61,12 @@ class StoredProvider:
     def callable_config(self) -> ProviderConfig:
         return config_of(self.row, with_key=True)
 
-    def ask(self) -> None:
+    def ensure_listed(self) -> Listing | None:
+        return self.listing if self.was_asked else self.ask()
+
+    def ask(self) -> Listing | None:
         keep_answer(self.row, ask_provider(self.row, timeout_seconds=_REQUEST_SECONDS))
+        return self.listing
 
     def may_ask_again(self) -> bool:
         return self.row.last_asked is None or timezone.now() - self.row.last_asked > _RECHECK
@@ -84,7 +88,18 @@ class StoredProviders:
         row = Provider.objects.filter(workspace_id=workspace_id, name=name, deleted_at=None).first()
         return None if row is None or find_profile(row.provider_type) is None else StoredProvider(row)
 
-    def ask_all(self, providers: Sequence[BroughtProvider]) -> None:
+    def find_embedding(self, workspace_id: str, provider: str, name: str) -> EmbeddingModelInfo | None:
+        rows = Provider.objects.filter(workspace_id=workspace_id, name=provider, deleted_at=None)
+        # The models of OpenAI need no row, so the provider's row comes with or without the model's.
+        model = models.FilteredRelation("models", condition=models.Q(models__name=name))
+        row = rows.annotate(model=model, facts=models.F("model__facts")).first()
+        if row is None or find_profile(row.provider_type) is None:
+            return None
+        kept = [_row(row.facts)] if row.facts else []
+        listed = listing_of(config_of(row), kept).embeddings
+        return next((info for info in listed if info.name == name), None)
+
+    def ask_all(self, providers: Sequence[CatalogProvider]) -> None:
         rows = [provider.row for provider in providers if isinstance(provider, StoredProvider)]
         if not rows:
             return

@@ -41,7 +41,7 @@ class PassageResponse(Wire):
             id=passage.id,
             text=passage.text,
             embedding_config=agent_embedding_config(
-                passage.archive.embedding, workspace_id=passage.workspace_id
+                passage.archive.embedding, dimensions=passage.archive.embedding_dim
             ),
             archive_id=passage.archive_id,
             metadata=passage.metadata,
