@@ -52,7 +52,8 @@ def load_memory(agent: Agent) -> AgentMemory:
 
 def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:
     """What the system message of this conversation is compiled from now."""
-    provider = agent.model.split("/", 1)[0]
+    # A workspace's own provider has a name of its own; its type is in the settings.
+    provider = agent.model_settings.get("provider_type") or agent.model.split("/", 1)[0]
     return PromptSource(
         system=agent.system,
         agent_id=agent.id,

@@ -24,6 +24,7 @@ from letta_ade.llm.providers import clients
 from letta_ade.llm.services.providers import ProviderDraft, create_provider
 from memory.services.blocks import BlockDraft
 from tests.support.factories import make_caller
+from tests.support.fake_anthropic import FakeAnthropic
 from tests.support.fake_hosts import FakeGemini
 from tests.support.fake_openai import FakeOpenAI, frame
 from tests.support.fake_provider import FakeCall, FakeReply
@@ -153,6 +154,20 @@ async def test_a_provider_that_the_workspace_brought_runs_its_agents() -> None:
     assert request.body["model"] == "gpt-4o"
     step = await threads.run(lambda: Step.objects.get())
     assert step.model_handle == "house/gpt-4o"
+
+
+async def test_lines_are_numbered_for_anthropics_models_whatever_their_provider_is_called() -> None:
+    with FakeAnthropic() as fake:
+
+        def make() -> str:
+            caller = make_caller()
+            brought = ProviderDraft(name="mine", provider_type="anthropic", api_key="k", base_url=fake.url)
+            create_provider(caller=caller, draft=brought)
+            agent = create_agent(caller=caller, draft=draft("mine/claude-haiku-4-5"))
+            system: str = Message.objects.get(agent=agent, role="system").content[0]["text"]
+            return system
+
+        assert "1→ Nothing yet." in await threads.run(make)
 
 
 async def test_a_stream_that_breaks_in_the_middle_leaves_a_history_that_the_next_call_accepts(

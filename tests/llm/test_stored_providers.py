@@ -15,6 +15,8 @@ from letta_ade.core.errors import Invalid, NotFound
 from letta_ade.llm import catalog
 from letta_ade.llm.errors import ModelAuthentication
 from letta_ade.llm.models import Provider, ProviderModel
+from letta_ade.llm.providers.openai import OpenAIChat
+from letta_ade.llm.providers.openai_responses import OpenAIResponses
 from letta_ade.llm.services.providers import ProviderDraft, create_provider
 from tests.llm.support import asking
 from tests.support.factories import make_caller, make_workspace
@@ -174,6 +176,15 @@ def test_a_good_model_to_begin_with_may_be_the_workspaces_own(
     bring(fake_openai)
     assert catalog.suggested_handle(workspace_id=workspace_id) == "house/gpt-4.1-mini"
     assert catalog.suggested_handle() == "demo/assistant"
+
+
+def test_how_openai_is_spoken_to_holds_for_a_workspaces_own(
+    workspace_id: str, fake_openai: FakeOpenAI, settings: Settings
+) -> None:
+    bring(fake_openai)
+    assert type(catalog.get_chat_model("house/gpt-5.1", workspace_id=workspace_id)) is OpenAIChat
+    settings.LLM_ENVIRONMENT = {"ADE_OPENAI_API": "responses"}
+    assert type(catalog.get_chat_model("house/gpt-5.1", workspace_id=workspace_id)) is OpenAIResponses
 
 
 def test_a_known_provider_that_is_not_set_up_still_names_its_variable(workspace_id: str) -> None:

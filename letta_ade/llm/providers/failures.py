@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -142,9 +143,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """How many seconds the provider asks to be left alone; None when it asks nothing that can be understood."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers.get(name, "")) * unit)
+            seconds = float(headers.get(name, "")) * unit
         except ValueError:
             continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
     try:
         at = parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:

@@ -11,11 +11,13 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
 from letta_ade.core.crypto import decrypt
 from letta_ade.core.errors import AdeError
+from letta_ade.llm.environment import openai_api
 from letta_ade.llm.errors import error_text
 from letta_ade.llm.listing import EmbeddingModelInfo, Listing, listing_of
 from letta_ade.llm.model_rows import ModelRow
@@ -112,8 +114,9 @@ class StoredProviders:
 
 def config_of(row: Provider, *, with_key: bool = False) -> ProviderConfig:
     """How the provider is called. Raises SecretUnreadable when its key is wanted and cannot be decrypted."""
+    profile = _profile(row)
     config = make_config(
-        _profile(row),
+        profile,
         name=row.name,
         source="added here",
         base_url=row.base_url,
@@ -121,6 +124,7 @@ def config_of(row: Provider, *, with_key: bool = False) -> ProviderConfig:
         access_key=decrypt(row.access_key_encrypted) if with_key and row.access_key_encrypted else None,
         region=row.region,
         api_version=row.api_version,
+        api=openai_api(settings.LLM_ENVIRONMENT) if profile.api_variable else "auto",
         category="byok",
     )
     assert config is not None, "a provider without an address of its own is stored with one"
