@@ -26,6 +26,7 @@ from letta_ade.core.json_bodies import BodyParser, InvalidJson
 from letta_ade.core.schemas import MALFORMED_ID, respond
 from letta_ade.core.version import product_version
 from letta_ade.llm.api.models import router as models
+from letta_ade.llm.api.providers import router as providers
 from letta_ade.llm.errors import ModelError
 from memory.api.blocks import router as blocks
 from tools.api.tools import router as tools
@@ -65,6 +66,7 @@ api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/runs", runs, tags=["runs"])
 api.add_router("/models", models, tags=["models"])
+api.add_router("/providers", providers, tags=["providers"])
 
 
 @api.get("/health/", auth=None, tags=["health"], url_name="health")

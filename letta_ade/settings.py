@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from letta_ade.core.addresses import AllowList
 from letta_ade.core.data_folder import default_data_dir, make_data_dir
-from letta_ade.llm.environment import PROVIDER_VARIABLES
+from letta_ade.llm.environment import PROVIDER_VARIABLES, openai_api
 
 django_stubs_ext.monkeypatch()
 
@@ -49,6 +49,17 @@ def env_int(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -
     if not least <= number <= most:
         raise ImproperlyConfigured(f"{name} must be between {least} and {most}, not {number}.")
     return number
+
+
+def env_numbers(name: str) -> dict[str, int]:
+    """Whole numbers by name: parts of a text, split at commas, each `name=number`."""
+    numbers = {}
+    for part in env_list(name):
+        key, _, number = part.rpartition("=")
+        if not key.strip() or not number.strip().isdigit() or int(number) < 1:
+            raise ImproperlyConfigured(f"{name} holds {part!r}, which is not of the form name=number.")
+        numbers[key.strip()] = int(number)
+    return numbers
 
 
 def env_list(name: str) -> list[str]:
@@ -245,6 +256,12 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 # Models
 LLM_ENVIRONMENT = {name: env(name) for name in PROVIDER_VARIABLES if env(name)}
+try:
+    openai_api(LLM_ENVIRONMENT)
+except ValueError as bad_word:
+    raise ImproperlyConfigured(str(bad_word)) from None
+#: Handle → tokens, where a model's window is not what its server or our table says.
+LLM_CONTEXT_WINDOWS = env_numbers("ADE_CONTEXT_WINDOWS")
 DEFAULT_LLM_HANDLE = env("LETTA_DEFAULT_LLM_HANDLE")
 DEFAULT_EMBEDDING_HANDLE = env("LETTA_DEFAULT_EMBEDDING_HANDLE")
 GLOBAL_MAX_CONTEXT_WINDOW = env_int("GLOBAL_MAX_CONTEXT_WINDOW_LIMIT", 128_000, least=1000)

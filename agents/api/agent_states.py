@@ -80,7 +80,7 @@ def _state(
         embedding=agent.embedding,
         model_settings=agent.model_settings,
         llm_config=agent_llm_config(agent.model, agent.model_settings, agent.context_window_limit),
-        embedding_config=agent_embedding_config(agent.embedding),
+        embedding_config=agent_embedding_config(agent.embedding, workspace_id=agent.workspace_id),
         compaction_settings=agent.compaction_settings,
         response_format=agent.response_format,
         secrets=secrets,

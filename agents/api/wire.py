@@ -12,6 +12,7 @@ from typing import Any, assert_never
 from agents.models import Message
 from agents.models.message import MessageRole
 from letta_ade.core.ids import otid_at
+from letta_ade.llm.messages import reasoning_text
 
 WireMessage = dict[str, Any]
 
@@ -149,8 +150,10 @@ def _kind(part: dict[str, Any]) -> str:
     match part["type"]:
         case "reasoning" if part.get("is_native") is False:
             return "inner"
-        case "reasoning" | "summarized_reasoning":
+        case "reasoning":
             return "reasoning"
+        case "summarized_reasoning":
+            return "reasoning" if reasoning_text(part) else "hidden"
         case "redacted_reasoning" | "omitted_reasoning":
             return "hidden"
         case _:
@@ -175,7 +178,7 @@ def _assistant(message: Message, answer_tool: AnswerTool | None = None) -> Itera
                     message,
                     "reasoning_message",
                     index=index,
-                    reasoning="".join(part["reasoning"] for part in parts),
+                    reasoning="".join(map(reasoning_text, parts)),
                     source="reasoner_model" if kind == "reasoning" else "non_reasoner_model",
                     signature=next((s for part in parts[::-1] if (s := part.get("signature"))), None),
                 )

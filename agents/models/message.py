@@ -43,7 +43,7 @@ class Message(models.Model):
     role = models.CharField(max_length=16, choices=MessageRole.choices)
     #: Content parts (letta_ade/llm/messages.py `part_to_data`).
     content = models.JSONField(default=list)
-    #: [{"id", "name", "arguments"}], of an assistant.
+    #: [{"id", "name", "arguments", "signature"?}], of an assistant (letta_ade/llm/messages.py `call_to_data`).
     tool_calls = models.JSONField(default=list)
     #: [{"tool_call_id", "name", "status": success|error, "text", "stdout", "stderr", "duration_ms"}], of a tool message.
     tool_returns = models.JSONField(default=list)

@@ -13,6 +13,7 @@ from letta_ade.llm.messages import (
     Part,
     ReasoningPart,
     RedactedReasoningPart,
+    SummarizedReasoningPart,
     TextPart,
     ToolReturn,
     ToolSpec,
@@ -48,9 +49,17 @@ def build_request(snapshot: Snapshot, messages: Sequence[ChatMessage], allowance
         tool_choice=_tool_choice(snapshot, allowance, len(tools)),
         parallel_tool_calls=snapshot.allows_parallel_calls,
         max_output_tokens=settings.max_output_tokens,
+        strict=settings.strict,
         temperature=settings.temperature,
+        frequency_penalty=settings.frequency_penalty,
         reasoning_effort=settings.reasoning_effort,
         thinking_tokens=settings.thinking_tokens,
+        shows_thoughts=settings.shows_thoughts,
+        thinks=settings.thinks,
+        effort=settings.effort,
+        verbosity=settings.verbosity,
+        return_logprobs=settings.return_logprobs,
+        top_logprobs=settings.top_logprobs,
         response_format=settings.response_format if snapshot.loop == "direct" else None,
         user=snapshot.caller_id,
     )
@@ -61,8 +70,10 @@ def _tool_choice(snapshot: Snapshot, allowance: Allowance, offered: int) -> Tool
         return ToolChoice()
     if allowance.is_forced and offered == 1:
         return ToolChoice(mode="one", name=next(iter(allowance.names)))
-    if allowance.is_forced or snapshot.loop == "heartbeat":
+    if allowance.is_forced:
         return ToolChoice(mode="required")
+    if snapshot.loop == "heartbeat":
+        return ToolChoice(mode="required", forces_by_rule=False)
     return ToolChoice()
 
 
@@ -155,7 +166,7 @@ def _answer_waiting(repaired: list[ChatMessage], waiting: dict[str, None]) -> No
 
 def _is_reasoning_only(message: ChatMessage) -> bool:
     return not any(
-        not isinstance(part, ReasoningPart | RedactedReasoningPart)
+        not isinstance(part, ReasoningPart | RedactedReasoningPart | SummarizedReasoningPart)
         and not (isinstance(part, TextPart) and not part.text)
         for part in message.parts
     )

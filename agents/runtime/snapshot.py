@@ -21,8 +21,16 @@ class CallSettings:
 
     max_output_tokens: int | None = None
     temperature: float | None = None
+    frequency_penalty: float | None = None
     reasoning_effort: str | None = None
     thinking_tokens: int | None = None
+    shows_thoughts: bool = True
+    thinks: bool | None = None
+    effort: str | None = None
+    verbosity: str | None = None
+    strict: bool = False
+    return_logprobs: bool = False
+    top_logprobs: int | None = None
     parallel_tool_calls: bool = True
     response_format: dict[str, Any] | None = None
 

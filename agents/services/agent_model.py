@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.models import Agent
-from agents.services.older_settings import EFFORT_TYPES, LEAST_THINKING_TOKENS, NOTHING_SAID, OlderSettings
+from agents.services.older_settings import LEAST_THINKING_TOKENS, NOTHING_SAID, OlderSettings
 from letta_ade.core.errors import Invalid, Unprocessable
 from letta_ade.llm import catalog
 from letta_ade.llm.environment import split_handle
@@ -17,7 +17,7 @@ from letta_ade.llm.profiles import model_profile
 #: Models of this kind refuse the weakest effort (spec/objects.md §5).
 _NO_MINIMAL = "codex"
 #: Settings that are objects, and are laid over each other field by field.
-_NESTED = ("reasoning", "thinking")
+_NESTED = ("reasoning", "thinking", "thinking_config")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +34,19 @@ def choose_model(
     asked: Mapping[str, Any],
     window: int | None,
     older: OlderSettings = NOTHING_SAID,
+    workspace_id: str | None = None,
 ) -> ModelChoice:
     """The model of a new agent. Raises NotFound for an unknown handle, Invalid for a bad one or none at all.
 
-    May ask the provider over HTTP, so it is called outside transactions.
+    `workspace_id`: its own providers count, too. May ask the provider over HTTP, so it is called outside transactions.
     """
     handle = handle or catalog.default_handle()
     if handle is None:
         raise Invalid(
-            f"An agent needs a model, for example {catalog.suggested_handle()!r}; "
+            f"An agent needs a model, for example {catalog.suggested_handle(workspace_id=workspace_id)!r}; "
             "LETTA_DEFAULT_LLM_HANDLE names the one for agents that ask for none."
         )
-    info = _info(handle)
+    info = _info(handle, workspace_id)
     wanted = {**older.today(provider_type=info.provider_type, model=info.name), **asked}
     return ModelChoice(
         handle=handle,
@@ -69,7 +70,9 @@ def change_model(
     if handle is None and window is None and not asked and older == NOTHING_SAID:
         return None
     if handle is not None and handle != agent.model:
-        return choose_model(handle=handle, asked=asked, older=older, window=window)
+        return choose_model(
+            handle=handle, asked=asked, older=older, window=window, workspace_id=agent.workspace_id
+        )
     provider, name = split_handle(agent.model)
     provider_type = agent.model_settings.get("provider_type") or provider
     wanted = {**older.today(provider_type=provider_type, model=name), **asked}
@@ -77,14 +80,16 @@ def change_model(
     return ModelChoice(
         handle=agent.model,
         settings=_merge(name, agent.model_settings, wanted),
-        context_window_limit=agent.context_window_limit if stays else _window(_info(agent.model), window),
+        context_window_limit=agent.context_window_limit
+        if stays
+        else _window(_info(agent.model, agent.workspace_id), window),
     )
 
 
-def choose_embedding(handle: str | None) -> str | None:
+def choose_embedding(handle: str | None, *, workspace_id: str | None = None) -> str | None:
     """The embedding model of an agent, or None: its archives are found by words then. Raises Invalid for an unknown one."""
     handle = handle or catalog.default_embedding_handle()
-    return catalog.get_embedding_info(handle).handle if handle else None
+    return catalog.get_embedding_info(handle, workspace_id=workspace_id).handle if handle else None
 
 
 def default_settings(info: ModelInfo) -> dict[str, Any]:
@@ -94,20 +99,38 @@ def default_settings(info: ModelInfo) -> dict[str, Any]:
         "max_output_tokens": info.max_output_tokens,
         "parallel_tool_calls": True,
         "temperature": 1.0,
-        "response_format": None,
     }
-    profile = model_profile(info.name)
-    if info.provider_type in EFFORT_TYPES:
-        settings |= {"strict": False, "reasoning": {"reasoning_effort": _effort(info.name, profile.efforts)}}
-    elif info.provider_type == "anthropic":
-        thinks = profile.thinking != "none"
-        settings |= {
-            "strict": False,
-            "thinking": {"type": "enabled" if thinks else "disabled", "budget_tokens": LEAST_THINKING_TOKENS},
-            "effort": None,
-            "verbosity": None,
-        }
-    return settings
+    return settings | _special_settings(info)
+
+
+def _special_settings(info: ModelInfo) -> dict[str, Any]:
+    """What the settings of a provider's type hold beside those of all (spec/objects.md §6)."""
+    profile = model_profile(info.base_model or info.name)
+    can_think = profile.thinking != "none"
+    switch = "enabled" if can_think else "disabled"
+    match info.provider_type:
+        case "openai" | "sglang":
+            effort = {"reasoning_effort": _effort(info.name, profile.efforts)}
+            parser = {"tool_call_parser": None} if info.provider_type == "sglang" else {}
+            return {"response_format": None, "strict": False, "reasoning": effort, **parser}
+        case "anthropic":
+            return {
+                "response_format": None,
+                "strict": False,
+                "thinking": {"type": switch, "budget_tokens": LEAST_THINKING_TOKENS},
+                "effort": None,
+                "verbosity": None,
+            }
+        case "google_ai" | "google_vertex":
+            budget = LEAST_THINKING_TOKENS if can_think else 0
+            return {
+                "response_schema": None,
+                "thinking_config": {"include_thoughts": can_think, "thinking_budget": budget},
+            }
+        case "zai" | "zai_coding":
+            return {"response_format": None, "thinking": {"type": "enabled", "clear_thinking": False}}
+        case _:
+            return {"response_format": None}
 
 
 def check_response_format(data: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -129,10 +152,10 @@ def _effort(model: str, efforts: tuple[str, ...]) -> str:
     return "minimal" if (not efforts or "minimal" in efforts) and _NO_MINIMAL not in model else "medium"
 
 
-def _info(handle: str) -> ModelInfo:
+def _info(handle: str, workspace_id: str | None) -> ModelInfo:
     if not split_handle(handle)[0]:
         raise Invalid(f"The model {handle!r} is not a handle; a handle has the form 'provider/model'.")
-    return catalog.get_model_info(handle)
+    return catalog.get_model_info(handle, workspace_id=workspace_id)
 
 
 def _window(info: ModelInfo, asked: int | None) -> int:
@@ -147,8 +170,9 @@ def _window(info: ModelInfo, asked: int | None) -> int:
 
 def _with_room(defaults: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults without thinking where the reply that is asked for has no room for it; nobody asked for the thinking."""
-    thinking, most = defaults.get("thinking"), wanted.get("max_output_tokens")
-    if thinking and "thinking" not in wanted and isinstance(most, int) and most <= thinking["budget_tokens"]:
+    thinking, most = defaults.get("thinking") or {}, wanted.get("max_output_tokens")
+    budget = thinking.get("budget_tokens")
+    if budget and "thinking" not in wanted and isinstance(most, int) and most <= budget:
         return {**defaults, "thinking": {**thinking, "type": "disabled"}}
     return defaults
 

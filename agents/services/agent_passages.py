@@ -56,7 +56,7 @@ def search_agent_passages(
     agent = get_agent_for(caller=caller, agent_id=agent_id)
     archives = archives_of(agent)
     model = next((archive.embedding for archive in archives if archive.embedding), None)
-    vectors = passages.embed_texts(model, [query]) if query.strip() else None
+    vectors = passages.embed_texts(model, [query], workspace_id=agent.workspace_id) if query.strip() else None
     hits = passages.search_passages(
         caller=caller,
         archives=archives,

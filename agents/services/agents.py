@@ -224,8 +224,9 @@ def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
         asked=draft.model_settings,
         older=draft.older_settings,
         window=draft.context_window_limit,
+        workspace_id=caller.workspace_id,
     )
-    embedding = agent_model.choose_embedding(draft.embedding)
+    embedding = agent_model.choose_embedding(draft.embedding, workspace_id=caller.workspace_id)
     agent = _row(caller, draft, choice, embedding)
     with transaction.atomic():
         agent.save(force_insert=True)
@@ -298,7 +299,11 @@ def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Age
         older=changes.older_settings,
         window=changes.context_window_limit,
     )
-    embedding = agent_model.choose_embedding(changes.embedding) if changes.embedding else None
+    embedding = (
+        agent_model.choose_embedding(changes.embedding, workspace_id=caller.workspace_id)
+        if changes.embedding
+        else None
+    )
     with transaction.atomic():
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         _change_columns(agent, changes)

@@ -9,7 +9,14 @@ from typing import Any
 
 from agents.models import Conversation, Message
 from agents.runtime.prompt import ANSWER_TOOL
-from letta_ade.llm.messages import ChatMessage, Part, TextPart, ToolCall, ToolReturn, part_from_data
+from letta_ade.llm.messages import (
+    ChatMessage,
+    Part,
+    TextPart,
+    ToolReturn,
+    call_from_data,
+    part_from_data,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +77,7 @@ def _chat(
     return ChatMessage(
         role="user" if role == "summary" else role,  # type: ignore[arg-type]  # the column holds a MessageRole
         parts=parts_of(content),
-        tool_calls=tuple(
-            ToolCall(id=call["id"], name=call["name"], arguments=call["arguments"]) for call in calls
-        ),
+        tool_calls=tuple(call_from_data(call) for call in calls),
         tool_returns=tuple(
             ToolReturn(
                 tool_call_id=each["tool_call_id"],

@@ -37,7 +37,7 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.ids import message_id_before, new_id, new_otid
 from letta_ade.core.nudges import agent_group, nudge, workspace_group
-from letta_ade.llm.messages import Reply, part_to_data
+from letta_ade.llm.messages import Reply, call_to_data, part_to_data
 from memory.models import Archive, Block
 from memory.services.blocks import BlockEdit
 from tools.context import ToolContext
@@ -349,7 +349,7 @@ def _said_rows(
 
 
 def _calls_data(calls: Sequence[PlannedCall]) -> list[dict[str, Any]]:
-    return [{"id": each.call.id, "name": each.call.name, "arguments": each.call.arguments} for each in calls]
+    return [call_to_data(each.call) for each in calls]
 
 
 def _return_row(

@@ -39,6 +39,7 @@ from letta_ade.core.ids import new_id, new_otid
 from letta_ade.llm import catalog
 from letta_ade.llm.client import ChatModel
 from letta_ade.llm.messages import ChatMessage, TextPart, ToolSpec, part_to_data
+from letta_ade.llm.model_settings import shows_thoughts, thinking_budget, thinks
 from letta_ade.llm.tokens import estimate_messages
 from tools.models import Tool
 from tools.services.tools import tool_schema
@@ -130,8 +131,8 @@ def take_up_run(run_id: str) -> OpenedRun | None:
         agent=conversation.agent,
         conversation=conversation,
         run=run,
-        model=catalog.get_chat_model(handle),
-        endpoint=catalog.get_model_info(handle).endpoint,
+        model=catalog.get_chat_model(handle, workspace_id=run.workspace_id),
+        endpoint=catalog.get_model_info(handle, workspace_id=run.workspace_id).endpoint,
         inputs=[] if _has_stored_inputs(run) else _kept_inputs(run),
     )
     with transaction.atomic():
@@ -162,8 +163,8 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
         check_callback_url(request.callback_url)
     handle = request.override_model or agent.model
     # May ask the provider for its models, so it comes before the transaction.
-    model = catalog.get_chat_model(handle)
-    endpoint = catalog.get_model_info(handle).endpoint
+    model = catalog.get_chat_model(handle, workspace_id=agent.workspace_id)
+    endpoint = catalog.get_model_info(handle, workspace_id=agent.workspace_id).endpoint
     run = _new_run(caller, agent, conversation, request, handle)
     inputs = [_input_row(run, caller, message) for message in request.messages]
     _check_size(agent, inputs)
@@ -407,14 +408,23 @@ def _attached(tool: Tool) -> AttachedTool:
 def call_settings(agent: Agent) -> CallSettings:
     """What the agent's model settings mean for a call."""
     stored = agent.model_settings
-    thinking = stored.get("thinking") or {}
     return CallSettings(
         max_output_tokens=stored.get("max_output_tokens"),
         temperature=stored.get("temperature"),
+        frequency_penalty=stored.get("frequency_penalty"),
         reasoning_effort=(stored.get("reasoning") or {}).get("reasoning_effort"),
-        thinking_tokens=thinking.get("budget_tokens") if thinking.get("type") == "enabled" else None,
+        thinking_tokens=thinking_budget(stored),
+        shows_thoughts=shows_thoughts(stored),
+        thinks=thinks(stored),
+        effort=stored.get("effort"),
+        verbosity=stored.get("verbosity"),
+        strict=bool(stored.get("strict")),
+        return_logprobs=bool(stored.get("return_logprobs")),
+        top_logprobs=stored.get("top_logprobs"),
         parallel_tool_calls=bool(stored.get("parallel_tool_calls", True)),
-        response_format=agent.response_format or stored.get("response_format"),
+        response_format=agent.response_format
+        or stored.get("response_format")
+        or stored.get("response_schema"),
     )
 
 

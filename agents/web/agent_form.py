@@ -83,10 +83,12 @@ def _offer(caller: Caller) -> dict[str, Any]:
     }
     first = [tools[name] for name in OFFERED_TOOLS if name in tools]
     rest = [tool for name, tool in tools.items() if name not in OFFERED_TOOLS]
+    offered = catalog.list_everything(workspace_id=caller.workspace_id)
     shared = list(list_blocks(caller=caller).order_by("-created_at")[:SHARED_BLOCKS])
     return {
-        "models": catalog.list_models(),
-        "embeddings": catalog.list_embedding_models(),
+        "models": offered.models,
+        "embeddings": offered.embeddings,
+        "suggested": catalog.suggested_handle(among=offered.models),
         "tools": [*first, *rest],
         "shared_blocks": shared,
         "holders": count_agents_of_blocks([block.id for block in shared]),
@@ -94,9 +96,8 @@ def _offer(caller: Caller) -> dict[str, Any]:
 
 
 def _forms(offer: dict[str, Any], data: QueryDict | None) -> tuple[AgentForm, Any]:
-    suggested = catalog.suggested_handle()
     initial = {
-        "model": suggested,
+        "model": offer["suggested"],
         "embedding": catalog.default_embedding_handle() or "",
         "agent_type": FIRST_TYPE,
         "shown_type": FIRST_TYPE,

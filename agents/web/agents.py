@@ -66,7 +66,7 @@ def list_page(request: PageRequest) -> HttpResponse:
         "peek": _peek(request),
     }
     if not models and not filters.count:  # the empty page shows how to begin
-        context["snippet_model"] = catalog.suggested_handle()
+        context["snippet_model"] = catalog.suggested_handle(workspace_id=caller.workspace_id)
     if request.htmx.target == "agent-list":
         return render(request, "agents/lists/list.html", context)
     return render(request, "agents/list.html", context)

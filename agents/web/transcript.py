@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from agents.models import Message, Step
 from agents.models.message import MessageRole
+from letta_ade.llm.messages import reasoning_text
 from memory.history import count_changed_lines
 from memory.models import BlockVersion
 
@@ -245,7 +246,7 @@ def step_from(step_id: str, number: int, messages: Sequence[Message], records: R
 
 def _said(message: Message, row: Step | None) -> list[Item]:
     items: list[Item] = []
-    total = sum(len(part.get("text") or part.get("reasoning") or "") for part in message.content)
+    total = sum(len(part.get("text") or reasoning_text(part)) for part in message.content)
     for part in message.content:
         match part.get("type"):
             case "text" if part["text"]:
@@ -254,22 +255,22 @@ def _said(message: Message, row: Step | None) -> list[Item]:
                     items[-1] = replace(last, text=last.text + part["text"])
                 else:
                     items.append(TextItem(id=item_id(message.id, items, TextItem), text=part["text"]))
-            case "reasoning" if part["reasoning"]:
-                elapsed = _share_of_call(len(part["reasoning"]), total, row)
+            case "reasoning" | "summarized_reasoning" if thought := reasoning_text(part):
+                elapsed = _share_of_call(len(thought), total, row)
                 last = items[-1] if items else None
                 if isinstance(last, ThoughtItem):
                     elapsed = (last.elapsed_ms or 0) + (elapsed or 0) if elapsed is not None else None
-                    items[-1] = replace(last, text=last.text + part["reasoning"], elapsed_ms=elapsed)
+                    items[-1] = replace(last, text=last.text + thought, elapsed_ms=elapsed)
                 else:
                     items.append(
                         ThoughtItem(
                             id=item_id(message.id, items, ThoughtItem),
-                            text=part["reasoning"],
+                            text=thought,
                             elapsed_ms=elapsed,
                             is_about=True,
                         )
                     )
-            case "redacted_reasoning" | "omitted_reasoning":
+            case "redacted_reasoning" | "omitted_reasoning" | "summarized_reasoning":
                 items.append(ThoughtItem(id=item_id(message.id, items, ThoughtItem), text="", is_hidden=True))
     return items
 

@@ -67,8 +67,8 @@ def page_context(bench: Bench) -> dict[str, Any]:
 def agent_context(bench: Bench) -> dict[str, Any]:
     """The left pane."""
     agent = bench.agent
-    models = catalog.list_models()
-    info = next((each for each in models if each.handle == agent.model), None) or _model_info(agent.model)
+    models = catalog.list_models(workspace_id=agent.workspace_id)
+    info = next((each for each in models if each.handle == agent.model), None) or _model_info(agent)
     handles = [each.handle for each in models]
     tools = list(tools_of(agent))
     attached = {tool.id for tool in tools}
@@ -87,9 +87,9 @@ def agent_context(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _model_info(handle: str) -> ModelInfo | None:
+def _model_info(agent: Agent) -> ModelInfo | None:
     try:
-        return catalog.get_model_info(handle)
+        return catalog.get_model_info(agent.model, workspace_id=agent.workspace_id)
     except AdeError:  # no longer offered: the page says so
         return None
 

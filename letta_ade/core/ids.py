@@ -17,6 +17,8 @@ PREFIXES: Final = {
     "member": "member",
     "message": "message",
     "passage": "passage",
+    "provider": "provider",
+    "provider_model": "model",
     "provider_trace": "provider_trace",
     "run": "run",
     "step": "step",

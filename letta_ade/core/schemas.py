@@ -61,6 +61,7 @@ def path_id(kind: str) -> AfterValidator:
 AgentId = Annotated[str, path_id("agent")]
 BlockId = Annotated[str, path_id("block")]
 PassageId = Annotated[str, path_id("passage")]
+ProviderId = Annotated[str, path_id("provider")]
 RunId = Annotated[str, path_id("run")]
 ToolId = Annotated[str, path_id("tool")]
 

@@ -1,15 +1,13 @@
-"""The models that this server can use: listed from the configured providers, kept, and refreshed in the background.
+"""The models that can be used: those of the server's own providers, and those of providers that a workspace brought.
 
-Everything here is for synchronous code on a thread: listing speaks HTTP and must not run in an event loop.
+Everything here is for synchronous code on a thread: listing speaks HTTP and must not run in an event loop. `workspace_id` adds
+that workspace's providers; nobody else ever sees them. A provider of the server wins over a workspace's of the same name.
 """
 
 from __future__ import annotations
 
-import logging
-import re
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -17,47 +15,63 @@ from typing import Protocol
 from django.conf import settings
 
 from letta_ade.core.errors import Invalid, NotFound
+from letta_ade.llm.chat_models import make_chat_model
 from letta_ade.llm.client import ChatModel, Embedder
-from letta_ade.llm.environment import ProviderConfig, configured_providers, missing_variable, split_handle
+from letta_ade.llm.environment import missing_variable, split_handle
 from letta_ade.llm.errors import ModelError
-from letta_ade.llm.listing import EmbeddingModelInfo, Listing, ModelInfo, describe_model, list_provider
-from letta_ade.llm.profiles import PROVIDERS, ProviderProfile
-from letta_ade.llm.providers.anthropic import AnthropicChat
+from letta_ade.llm.listed_provider import OwnProviders
+from letta_ade.llm.listing import (
+    Category,
+    EmbeddingModelInfo,
+    Listing,
+    ModelInfo,
+    describe_embedding,
+    describe_model,
+    find_model,
+)
+from letta_ade.llm.model_rows import ModelRow
+from letta_ade.llm.provider_config import ProviderConfig
+from letta_ade.llm.provider_profiles import PROVIDERS, ProviderProfile
+from letta_ade.llm.provider_store import CatalogProvider, store
 from letta_ade.llm.providers.clients import import_sdk
-from letta_ade.llm.providers.demo import DEMO_MODEL, DemoChat
+from letta_ade.llm.providers.demo import DEMO_MODEL
 from letta_ade.llm.providers.failures import missing_key
-from letta_ade.llm.providers.openai import OpenAIChat
 from letta_ade.llm.providers.openai_embeddings import OpenAIEmbedder
-from letta_ade.llm.providers.wire import Limits
 
-_log = logging.getLogger(__name__)
-
-_REQUEST_SECONDS = 5.0
-#: How long the first caller waits for providers that were never listed.
-_FIRST_WAIT_SECONDS = 6.0
-_FRESH_SECONDS = 300.0
-_RETRY_SECONDS = 15.0
-#: An unknown name may be a model that was just added; the provider is asked again, but not for every wrong name.
-_RECHECK_SECONDS = 10.0
+#: For one vector, of a model that may have to be loaded first.
+_PROBE_SECONDS = 15.0
 _NAMED_IN_ERRORS = 20
-#: "gpt-4o" stands for "gpt-4o-2024-08-06", "claude-haiku-4-5" for "claude-haiku-4-5-20251001".
-_DATED = r"-(\d{8}|\d{4}-\d{2}-\d{2}|latest)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderState:
-    """How a configured provider is doing."""
+    """How a provider is doing."""
 
     name: str
     display_name: str
     provider_type: str
     source: str
     base_url: str
-    model_count: int
+    #: What it listed when it last did.
+    listing: Listing
     #: Whether it was ever asked.
     is_listed: bool
     #: Why it could not be asked the last time.
     error: str | None = None
+    category: Category = "base"
+    #: Of a workspace's provider.
+    id: str | None = None
+    #: A provider of the server has its name, and its models are those.
+    is_hidden: bool = False
+
+    @property
+    def model_count(self) -> int:
+        return len(self.listing.models)
+
+    @property
+    def anchor(self) -> str:
+        """Where it is on a page."""
+        return self.id or f"provider-{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,205 +87,138 @@ class InstallableModel(ChatModel, Protocol):
     context_window: int
 
 
-class _Provider:
-    """One provider with the listing that was last fetched."""
-
-    def __init__(self, config: ProviderConfig) -> None:
-        self.config = config
-        self.listing: Listing | None = None
-        self.error: ModelError | None = None
-        self._lock = threading.Lock()
-        self._asked_at: float | None = None
-        self._running: threading.Event | None = None
-
-    @property
-    def was_asked(self) -> bool:
-        return self._asked_at is not None
-
-    def age(self) -> float:
-        return float("inf") if self._asked_at is None else time.monotonic() - self._asked_at
-
-    def is_due(self) -> bool:
-        return self.age() > (_FRESH_SECONDS if self.error is None else _RETRY_SECONDS)
-
-    def refresh(self) -> threading.Event:
-        """Ask in the background, once at a time; the event is set when the answer is here."""
-        with self._lock:
-            if self._running is None:
-                self._running = threading.Event()
-                # A daemon: a slow provider must not hold up the end of the process.
-                name = f"models-{self.config.name}"
-                threading.Thread(target=self._ask, args=(self._running,), name=name, daemon=True).start()
-            return self._running
-
-    def _ask(self, done: threading.Event) -> None:
-        try:
-            self.listing = list_provider(self.config, timeout_seconds=_REQUEST_SECONDS)
-            self.error = None
-        except ModelError as error:
-            # The models it had stay listed.
-            self.error = error
-            _log.warning(
-                "The models of %s cannot be listed: %s %s", self.config.name, error, error.detail or ""
-            )
-        finally:
-            with self._lock:
-                self._asked_at = time.monotonic()
-                self._running = None
-            done.set()
-
-
-class _Catalog:
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = dict(environment)
-        self.providers = {config.name: _Provider(config) for config in configured_providers(environment)}
-
-    def update(self, *, refresh: bool) -> None:
-        """Fetch what was never fetched, and wait for it; refresh what is old, without waiting unless told to."""
-        waited_for = []
-        for provider in self.providers.values():
-            if refresh or provider.is_due():
-                must_wait = refresh or not provider.was_asked
-                event = provider.refresh()
-                if must_wait:
-                    waited_for.append(event)
-        deadline = time.monotonic() + _FIRST_WAIT_SECONDS
-        for event in waited_for:
-            event.wait(max(0.0, deadline - time.monotonic()))
-
-
-_current: _Catalog | None = None
+_current: OwnProviders | None = None
 _current_lock = threading.Lock()
 #: Models that tests put beside the real ones.
 _installed: dict[str, InstallableModel] = {}
 
 
-def list_models(*, refresh: bool = False) -> list[ModelInfo]:
-    """All chat models, in the order of providers and then of names; providers that cannot be reached are left out."""
-    catalog = _catalog()
-    catalog.update(refresh=refresh)
+def list_everything(*, workspace_id: str | None = None, refresh: bool = False) -> Listing:
+    """All models of both kinds, in the order of providers and then of names; who cannot be reached is left out."""
     installed = [_installed_info(model) for model in _installed.values()]
-    return installed + [info for listing in _listings(catalog) for info in listing.models]
+    listings = _listings(workspace_id, refresh=refresh)
+    listed = [_as_the_operator_says(info) for listing in listings for info in listing.models]
+    return Listing(
+        models=(*installed, *listed),
+        embeddings=tuple(info for listing in listings for info in listing.embeddings),
+    )
 
 
-def list_embedding_models(*, refresh: bool = False) -> list[EmbeddingModelInfo]:
-    """All embedding models, in the order of `list_models`."""
+def list_models(*, workspace_id: str | None = None, refresh: bool = False) -> list[ModelInfo]:
+    """All chat models."""
+    return list(list_everything(workspace_id=workspace_id, refresh=refresh).models)
+
+
+def list_embedding_models(
+    *, workspace_id: str | None = None, refresh: bool = False
+) -> list[EmbeddingModelInfo]:
+    """All embedding models."""
+    return list(list_everything(workspace_id=workspace_id, refresh=refresh).embeddings)
+
+
+def provider_states(
+    *, workspace_id: str | None = None, is_asking: bool = False, refresh: bool = False
+) -> list[ProviderState]:
+    """Every provider with its models, and the error of those that cannot be reached; the workspace's own come after the server's.
+
+    Nobody is asked for models unless `is_asking`; then as for `list_everything`.
+    """
     catalog = _catalog()
-    catalog.update(refresh=refresh)
-    return [info for listing in _listings(catalog) for info in listing.embeddings]
+    brought = store().providers_of(workspace_id) if workspace_id else ()
+    if is_asking:
+        _ask_due(catalog, brought, refresh=refresh)
+    states = [_state(provider) for provider in catalog.providers.values()]
+    for each in brought:
+        # The demonstration is the last of all.
+        states.insert(-1, replace(_state(each), is_hidden=each.config.name in catalog.providers))
+    return states
 
 
-def provider_states() -> list[ProviderState]:
-    """Every configured provider, with the error of those that cannot be reached. Asks nobody."""
-    return [
-        ProviderState(
-            name=provider.config.name,
-            display_name=provider.config.profile.display_name,
-            provider_type=provider.config.profile.provider_type,
-            source=provider.config.source,
-            base_url=provider.config.base_url,
-            model_count=len(provider.listing.models) if provider.listing else 0,
-            is_listed=provider.was_asked,
-            error=_error_text(provider.error),
-        )
-        for provider in _catalog().providers.values()
-    ]
+def ask_now(name: str, *, workspace_id: str | None = None) -> None:
+    """Ask the provider of this name for its models, and wait; its state tells what came of it. NotFound for none."""
+    base = _catalog().providers.get(name)
+    provider = base or (store().find_provider(workspace_id, name) if workspace_id else None)
+    if provider is None:
+        raise NotFound("Provider not found")
+    provider.ask()
 
 
-def get_model_info(handle: str) -> ModelInfo:
-    """The model. NotFound, naming what there is, when no configured provider has it.
+def get_model_info(handle: str, *, workspace_id: str | None = None) -> ModelInfo:
+    """The model. NotFound, naming what there is, when no provider has it.
 
     A provider that cannot be listed now is trusted: the name is accepted, and the first call will tell.
     """
     if handle in _installed:
         return _installed_info(_installed[handle])
-    catalog = _catalog()
-    provider, name = _provider_of(catalog, handle)
+    provider, name = _provider_of(handle, workspace_id)
     if provider is None:
-        raise NotFound(f"The model {handle!r} is not available. {_why_not(catalog, handle)}")
-    if provider.is_due():
-        event = provider.refresh()
-        if not provider.was_asked:
-            event.wait(_FIRST_WAIT_SECONDS)
-    if provider.listing is None:
-        return describe_model(provider.config, name)
-    info = _find(provider.listing, name)
-    if info is None and provider.age() > _RECHECK_SECONDS:
-        provider.refresh().wait(_FIRST_WAIT_SECONDS)
-        info = _find(provider.listing, name)
+        raise NotFound(f"The model {handle!r} is not available. {_why_not(handle, workspace_id)}")
+    listing = provider.ensure_listed()
+    if listing is None:
+        return _as_the_operator_says(describe_model(provider.config, ModelRow(name=name)))
+    info = find_model(listing, name)
+    if info is None and provider.may_ask_again():
+        listing = provider.ask() or listing
+        info = find_model(listing, name)
+    if info is None and not provider.config.profile.lists_everything:
+        info = describe_model(provider.config, ModelRow(name=name))
     if info is None:
-        names = _some(model.handle for model in provider.listing.models)
+        names = _some(model.handle for model in listing.models)
         raise NotFound(f"The model {handle!r} is not available. {provider.config.name} has {names}.")
-    return info
+    return _as_the_operator_says(info)
 
 
-def get_embedding_info(handle: str) -> EmbeddingModelInfo:
-    """The embedding model. Invalid, naming what there is, when no configured provider has it."""
-    found = next((info for info in list_embedding_models() if info.handle == handle), None)
-    if found is not None:
-        return found
-    catalog = _catalog()
-    provider, name = _provider_of(catalog, handle)
-    if provider is not None and provider.listing is None and provider.config.profile.has_embeddings:
-        return EmbeddingModelInfo(
-            handle=handle,
-            name=name,
-            display_name=name,
-            provider_name=provider.config.name,
-            provider_type=provider.config.profile.provider_type,
-            dimensions=None,
-            endpoint=provider.config.base_url,
-            batch_size=provider.config.profile.embedding_batch,
+def get_embedding_info(handle: str, *, workspace_id: str | None = None) -> EmbeddingModelInfo:
+    """The embedding model. Invalid, naming what there is, when no provider has it.
+
+    A model whose provider does not tell the length of its vectors is asked once for one, and the length is kept.
+    """
+    provider, info = _embedding_of(handle, workspace_id)
+    return info if info.dimensions else _with_probed_dimensions(provider, info)
+
+
+def known_embedding_info(handle: str, *, workspace_id: str | None = None) -> EmbeddingModelInfo | None:
+    """The embedding model as far as it is known now; None when it is not. Asks nobody: for showing it many times."""
+    name, model = split_handle(handle)
+    own = _catalog().providers.get(name)
+    if own is None:
+        return store().find_embedding(workspace_id, name, model) if workspace_id else None
+    if own.listing is None:
+        return (
+            describe_embedding(own.config, ModelRow(name=model))
+            if own.config.profile.has_embeddings
+            else None
         )
-    offered = [info.handle for listing in _listings(catalog) for info in listing.embeddings]
-    there_is = f"There are {_some(offered)}." if offered else "No configured provider has embedding models."
-    raise Invalid(f"The embedding model {handle!r} is not available. {there_is}")
+    return next((info for info in own.listing.embeddings if info.name == model), None)
 
 
-def get_chat_model(handle: str) -> ChatModel:
-    """The model, ready to be called; asks nobody. NotFound for an unknown provider.
+def get_chat_model(handle: str, *, workspace_id: str | None = None) -> ChatModel:
+    """The model, ready to be called. NotFound for an unknown provider.
 
-    ModelAuthentication, naming the variable, for a provider that is known but not set up.
+    ModelAuthentication, naming the variable, for a provider that is known but not set up; SecretUnreadable for one whose key
+    cannot be decrypted. Asks nobody, but a provider whose names do not tell what its models are.
     """
     if handle in _installed:
         return _installed[handle]
-    catalog = _catalog()
-    provider, name = _provider_of(catalog, handle)
+    provider, name = _provider_of(handle, workspace_id)
     if provider is None:
         if profile := _known_profile(handle):
             raise missing_key(profile)
-        raise NotFound(f"The model {handle!r} is not available. {_why_not(catalog, handle)}")
-    limits = Limits(
-        silence_seconds=settings.LLM_REQUEST_TIMEOUT_SECONDS,
-        reply_seconds=settings.LLM_STREAM_TIMEOUT_SECONDS,
-    )
-    match provider.config.profile.protocol:
-        case "openai":
-            return OpenAIChat(config=provider.config, model=name, limits=limits)
-        case "anthropic":
-            return AnthropicChat(config=provider.config, model=name, limits=limits)
-        case "demo" if name == DEMO_MODEL:
-            return DemoChat(word_seconds=settings.DEMO_WORD_PAUSE_SECONDS)
-        case "demo":
-            raise NotFound(
-                f"The model {handle!r} is not available. The demonstration is 'demo/{DEMO_MODEL}'."
-            )
+        raise NotFound(f"The model {handle!r} is not available. {_why_not(handle, workspace_id)}")
+    base_model = None
+    if provider.config.profile.listing in ("azure", "bedrock"):
+        info = find_model(provider.ensure_listed(), name)
+        base_model = info.base_model if info is not None else None
+    return make_chat_model(provider.callable_config(), name, base_model=base_model)
 
 
-def get_embedder(handle: str) -> Embedder:
+def get_embedder(handle: str, *, workspace_id: str | None = None) -> Embedder:
     """The embedding model, ready to be called. Invalid when it is unknown; ModelAuthentication as above."""
-    catalog = _catalog()
-    provider, _ = _provider_of(catalog, handle)
+    provider, _ = _provider_of(handle, workspace_id)
     if provider is None and (profile := _known_profile(handle)):
         raise missing_key(profile)
-    info = get_embedding_info(handle)
-    assert provider is not None, "an embedding model was found, so its provider is configured"
-    return OpenAIEmbedder(
-        config=provider.config,
-        model=info.name,
-        dimensions=info.dimensions,
-        silence_seconds=settings.LLM_REQUEST_TIMEOUT_SECONDS,
-    )
+    found, info = _embedding_of(handle, workspace_id)
+    return _embedder(found.callable_config(), info, silence_seconds=settings.LLM_REQUEST_TIMEOUT_SECONDS)
 
 
 def default_handle() -> str | None:
@@ -289,17 +236,33 @@ def default_window(info: ModelInfo) -> int:
     return min(info.context_window, int(settings.GLOBAL_MAX_CONTEXT_WINDOW))
 
 
-def suggested_handle() -> str:
-    """A good model to begin with: the operator's default, a well-known one, any, or else the demonstration."""
+def suggested_handle(*, workspace_id: str | None = None, among: Sequence[ModelInfo] | None = None) -> str:
+    """A good model to begin with: the operator's default, a well-known one, any, or else the demonstration.
+
+    `among`: the models, where they have been listed already.
+    """
     if handle := default_handle():
         return handle
-    models = list_models()
-    handles = {info.handle for info in models}
-    for provider in _catalog().providers.values():
-        for name in provider.config.profile.preferred:
-            if f"{provider.config.name}/{name}" in handles:
-                return f"{provider.config.name}/{name}"
+    models = list_models(workspace_id=workspace_id) if among is None else among
+    by_provider: dict[str, dict[str, str]] = {}
+    for info in models:
+        by_provider.setdefault(info.provider_name, {})[info.name] = info.provider_type
+    for provider, names in by_provider.items():
+        for preferred in _preferred(next(iter(names.values()))):
+            if preferred in names:
+                return f"{provider}/{preferred}"
     return next((info.handle for info in models if not info.is_demo), f"demo/{DEMO_MODEL}")
+
+
+def is_own_provider(handle: str) -> bool:
+    """Whether a provider of the server, and not one that a workspace brought, has this handle's name. Asks nobody."""
+    return handle in _installed or split_handle(handle)[0] in _catalog().providers
+
+
+def own_base_url(handle: str) -> str | None:
+    """Where the server's provider of this handle's name is; None for another's, and for the demonstration. Asks nobody."""
+    provider = _catalog().providers.get(split_handle(handle)[0])
+    return (provider.config.base_url or None) if provider is not None else None
 
 
 def describe_environment() -> list[ProviderSource]:
@@ -336,21 +299,88 @@ def with_models(models: Iterable[InstallableModel]) -> Iterator[None]:
         _installed.update(before)
 
 
-def _catalog() -> _Catalog:
+def _catalog() -> OwnProviders:
     global _current
     with _current_lock:
         if _current is None or _current.environment != settings.LLM_ENVIRONMENT:
-            _current = _Catalog(settings.LLM_ENVIRONMENT)
+            _current = OwnProviders(settings.LLM_ENVIRONMENT)
         return _current
 
 
-def _listings(catalog: _Catalog) -> list[Listing]:
-    return [provider.listing for provider in catalog.providers.values() if provider.listing is not None]
+def _listings(workspace_id: str | None, *, refresh: bool = False) -> list[Listing]:
+    catalog = _catalog()
+    brought = store().providers_of(workspace_id) if workspace_id else ()
+    _ask_due(catalog, brought, refresh=refresh)
+    providers: list[CatalogProvider] = [*catalog.providers.values()]
+    # The demonstration is the last of all.
+    providers[-1:-1] = [each for each in brought if each.config.name not in catalog.providers]
+    return [listing for provider in providers if (listing := provider.listing) is not None]
 
 
-def _provider_of(catalog: _Catalog, handle: str) -> tuple[_Provider | None, str]:
-    provider, name = split_handle(handle)
-    return catalog.providers.get(provider), name
+def _ask_due(catalog: OwnProviders, brought: Sequence[CatalogProvider], *, refresh: bool) -> None:
+    catalog.update(refresh=refresh)
+    if due := [each for each in brought if refresh or not each.was_asked]:
+        store().ask_all(due)
+
+
+def _provider_of(handle: str, workspace_id: str | None) -> tuple[CatalogProvider | None, str]:
+    name, model = split_handle(handle)
+    base = _catalog().providers.get(name)
+    if base is not None or not name or workspace_id is None:
+        return base, model
+    return store().find_provider(workspace_id, name), model
+
+
+def _embedding_of(handle: str, workspace_id: str | None) -> tuple[CatalogProvider, EmbeddingModelInfo]:
+    provider, name = _provider_of(handle, workspace_id)
+    listing = None if provider is None else provider.ensure_listed()
+    found = None
+    if provider is not None and listing is None and provider.config.profile.has_embeddings:
+        found = describe_embedding(provider.config, ModelRow(name=name))
+    elif listing is not None:
+        found = next((info for info in listing.embeddings if info.name == name), None)
+    if provider is None or found is None:
+        offered = [info.handle for info in list_embedding_models(workspace_id=workspace_id)]
+        there_is = (
+            f"There are {_some(offered)}." if offered else "No configured provider has embedding models."
+        )
+        raise Invalid(f"The embedding model {handle!r} is not available. {there_is}")
+    return provider, found
+
+
+def _embedder(config: ProviderConfig, info: EmbeddingModelInfo, *, silence_seconds: float) -> OpenAIEmbedder:
+    return OpenAIEmbedder(
+        config=config, model=info.name, dimensions=info.dimensions, silence_seconds=silence_seconds
+    )
+
+
+def _with_probed_dimensions(provider: CatalogProvider, info: EmbeddingModelInfo) -> EmbeddingModelInfo:
+    embedder = _embedder(provider.callable_config(), info, silence_seconds=_PROBE_SECONDS)
+    try:
+        embedder.embed(["length"])
+    except ModelError:
+        # The first text that is to be embedded will tell what is wrong.
+        return info
+    if embedder.dimensions:
+        provider.keep_dimensions(info.name, embedder.dimensions)
+    return replace(info, dimensions=embedder.dimensions)
+
+
+def _state(provider: CatalogProvider) -> ProviderState:
+    config, listing = provider.config, provider.listing or Listing()
+    models = tuple(_as_the_operator_says(info) for info in listing.models)
+    return ProviderState(
+        id=provider.id,
+        name=config.name,
+        display_name=config.profile.display_name,
+        provider_type=config.profile.provider_type,
+        source=config.source,
+        base_url=config.base_url,
+        listing=replace(listing, models=models),
+        is_listed=provider.was_asked,
+        error=provider.error,
+        category=config.category,
+    )
 
 
 def _known_profile(handle: str) -> ProviderProfile | None:
@@ -358,27 +388,24 @@ def _known_profile(handle: str) -> ProviderProfile | None:
     return next((profile for profile in PROVIDERS if profile.name == provider), None)
 
 
-def _find(listing: Listing | None, name: str) -> ModelInfo | None:
-    models = listing.models if listing else ()
-    exact = next((info for info in models if info.name == name), None)
-    if exact is not None:
-        return exact
-    dated = re.compile(re.escape(name) + _DATED)
-    alias = next((info for info in reversed(models) if dated.fullmatch(info.name)), None)
-    return alias and replace(alias, name=name, handle=f"{alias.provider_name}/{name}")
+def _preferred(provider_type: str) -> tuple[str, ...]:
+    return next((profile.preferred for profile in PROVIDERS if profile.provider_type == provider_type), ())
 
 
-def _why_not(catalog: _Catalog, handle: str) -> str:
+def _as_the_operator_says(info: ModelInfo) -> ModelInfo:
+    """The model with the window that the operator gave it, if any: what a server says of itself may be wrong."""
+    window = settings.LLM_CONTEXT_WINDOWS.get(info.handle)
+    return info if window is None else replace(info, context_window=window)
+
+
+def _why_not(handle: str, workspace_id: str | None) -> str:
     provider, _ = split_handle(handle)
     if not provider:
         return "A handle has the form 'provider/model'."
-    catalog.update(refresh=False)
-    names = _some(info.handle for listing in _listings(catalog) for info in listing.models)
+    names = _some(info.handle for listing in _listings(workspace_id) for info in listing.models)
     if profile := _known_profile(handle):
-        missing = (
-            f"{profile.display_name} is not set up on this server: {missing_variable(profile)} is not set"
-        )
-        return f"{missing}. Available are {names}."
+        missing = missing_variable(profile, settings.LLM_ENVIRONMENT)
+        return f"{profile.display_name} is not set up on this server: {missing} is not set. Available are {names}."
     return f"There is no provider {provider!r}; available are {names}."
 
 
@@ -403,10 +430,6 @@ def _installed_info(model: InstallableModel) -> ModelInfo:
         supports_images=True,
         supports_json_schema=True,
     )
-
-
-def _error_text(error: ModelError | None) -> str | None:
-    return None if error is None else f"{error.message} {error.detail or ''}".strip()
 
 
 def _note(config: ProviderConfig) -> str:

@@ -18,6 +18,13 @@ class ToolChoice:
 
     mode: ToolChoiceMode = "auto"
     name: str | None = None
+    #: Anthropic's models cannot be forced while they think. True: a rule forces this call, so that it goes without
+    #: thinking. False: the loop forces every call (heartbeat), so that the model keeps thinking and is only asked.
+    forces_by_rule: bool = True
+
+    @property
+    def is_forced(self) -> bool:
+        return self.mode in ("required", "one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +36,28 @@ class ChatRequest:
     tool_choice: ToolChoice = ToolChoice()
     #: False: the reply holds at most one call.
     parallel_tool_calls: bool = False
+    #: Tool schemas in the strict form, where the provider knows it: the arguments then fit the schema.
+    strict: bool = False
     max_output_tokens: int | None = None
     temperature: float | None = None
+    frequency_penalty: float | None = None
     #: none, minimal, low, medium, high or xhigh; None leaves it to the model.
     reasoning_effort: str | None = None
-    #: Thinking budget for models that take one (Anthropic); None or 0 switches it off.
+    #: Thinking budget for models that take one (Anthropic, Gemini); None or 0 switches it off at Anthropic, 0 at Gemini.
     thinking_tokens: int | None = None
+    #: Whether Gemini sends its thoughts along.
+    shows_thoughts: bool = True
+    #: For providers with a plain switch (Z.ai); None leaves it to the model.
+    thinks: bool | None = None
+    #: How much Anthropic's newer models spend on a reply: low, medium, high, xhigh or max.
+    effort: str | None = None
+    #: low, medium or high, for models that know it (GPT-5 and later).
+    verbosity: str | None = None
+    #: `{"type": "text"}`, `{"type": "json_object"}` or `{"type": "json_schema", "json_schema": {"name"?, "schema"}}`.
     response_format: dict[str, Any] | None = None
+    #: Log probabilities in `Reply.logprobs`, with so many alternatives for each token; not every model gives them.
+    return_logprobs: bool = False
+    top_logprobs: int | None = None
     #: An opaque id of the caller that providers ask for.
     user: str | None = None
 

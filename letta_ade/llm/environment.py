@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from letta_ade.llm.profiles import PROVIDERS, ProviderProfile
+from letta_ade.llm.provider_config import OPENAI_APIS, OpenAIApi, ProviderConfig, make_config
+from letta_ade.llm.provider_profiles import PROVIDERS, ProviderProfile
 
 #: Every variable that configures a provider; settings.py copies these, and only these, into LLM_ENVIRONMENT.
 PROVIDER_VARIABLES: tuple[str, ...] = tuple(
     dict.fromkeys(variable for profile in PROVIDERS for variable in profile.variables)
 )
-
-_VERSION_SEGMENT = re.compile(r"^v\d")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderConfig:
-    """A provider that can be called."""
-
-    profile: ProviderProfile
-    #: First part of its handles; the profile's name, unless a variable renames it.
-    name: str
-    #: With the version in its path for OpenAI's protocol, without for Anthropic's; empty for the built-in one.
-    base_url: str
-    api_key: str | None = field(repr=False, default=None)
-    #: The variable that switched it on, or "built in".
-    source: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_openai(self) -> bool:
-        return self.profile.name == "openai"
-
-    @property
-    def is_official_host(self) -> bool:
-        default = self.profile.default_base_url
-        return default is not None and urlsplit(default).hostname == urlsplit(self.base_url).hostname
 
 
 def split_handle(handle: str) -> tuple[str, str]:
@@ -47,27 +19,28 @@ def split_handle(handle: str) -> tuple[str, str]:
     return (provider, model) if slash and provider and model else ("", "")
 
 
-def openai_base_url(url: str) -> str:
-    """The base URL with a version in its path: `/v1` is added where none of its segments is one."""
-    url = url.strip().rstrip("/")
-    segments = urlsplit(url).path.split("/")
-    return url if any(_VERSION_SEGMENT.match(segment) for segment in segments) else f"{url}/v1"
-
-
-def anthropic_base_url(url: str) -> str:
-    """The base URL without the version, which the SDK adds."""
-    return url.strip().rstrip("/").removesuffix("/v1")
-
-
 def configured_providers(environment: Mapping[str, str]) -> tuple[ProviderConfig, ...]:
     """The providers that these variables switch on, in list order; the demonstration is always the last."""
     configs = (_configure(profile, environment) for profile in PROVIDERS)
     return tuple(config for config in configs if config is not None)
 
 
-def missing_variable(profile: ProviderProfile) -> str:
-    """The variable that would switch the provider on."""
-    return profile.key_variable or profile.base_url_variables[0]
+def openai_api(environment: Mapping[str, str]) -> OpenAIApi:
+    """Which of its protocols OpenAI is spoken to in. ValueError for a word that is none of them."""
+    asked = environment.get("ADE_OPENAI_API", "").strip().lower() or "auto"
+    for api in OPENAI_APIS:
+        if asked == api:
+            return api
+    raise ValueError(f"ADE_OPENAI_API must be one of {', '.join(OPENAI_APIS)}, not {asked!r}.")
+
+
+def missing_variable(profile: ProviderProfile, environment: Mapping[str, str] | None = None) -> str:
+    """The variable that would switch the provider on; of several that it needs, the first that is not set."""
+    needed = [profile.access_key_variable, profile.key_variable]
+    if profile.default_base_url is None:
+        needed += profile.base_url_variables[:1]
+    names = [name for name in needed if name]
+    return next((name for name in names if not (environment or {}).get(name)), names[0])
 
 
 def _configure(profile: ProviderProfile, environment: Mapping[str, str]) -> ProviderConfig | None:
@@ -80,16 +53,19 @@ def _configure(profile: ProviderProfile, environment: Mapping[str, str]) -> Prov
     source = profile.key_variable if read(profile.key_variable) else None
     if source is None and profile.key_variable is None and given:
         source = given[0]
-    base_url = read(given[0]) if given else profile.default_base_url
-    if source is None or base_url is None:
+    if source is None or (profile.access_key_variable and not read(profile.access_key_variable)):
         return None
-    normalise = anthropic_base_url if profile.protocol == "anthropic" else openai_base_url
     headers = ((header, read(variable)) for header, variable in profile.header_variables)
-    return ProviderConfig(
-        profile=profile,
+    return make_config(
+        profile,
         name=read(profile.handle_variable) or profile.name,
-        base_url=normalise(base_url),
-        api_key=read(profile.key_variable) or read(profile.optional_key_variable),
         source=source,
+        base_url=read(given[0]) if given else None,
+        api_key=read(profile.key_variable) or read(profile.optional_key_variable),
+        access_key=read(profile.access_key_variable),
+        session_token=read(profile.session_token_variable),
+        region=read(profile.region_variable),
+        api_version=read(profile.version_variable),
+        api=openai_api(environment) if profile.api_variable else "auto",
         headers=tuple((header, value) for header, value in headers if value),
     )

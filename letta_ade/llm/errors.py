@@ -9,6 +9,7 @@ class ModelError(AdeError):
     """The model provider failed.
 
     `message` is a sentence of ours; `detail` is the provider's own text; `request_id` is the provider's, when it sent one.
+    `retry_after_seconds` is how long it asked to be left alone, None when it asked nothing.
     """
 
     status = 500
@@ -19,10 +20,24 @@ class ModelError(AdeError):
     #: How long the provider asked to be left alone; None when it did not say.
     retry_after_seconds: float | None = None
 
-    def __init__(self, message: str, *, detail: str | None = None, request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        detail: str | None = None,
+        request_id: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(message, detail=detail, request_id=request_id)
         self.detail = detail
         self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+
+
+def error_text(error: AdeError) -> str:
+    """Our sentence, and what the provider itself said."""
+    detail = error.detail if isinstance(error, ModelError) else None
+    return f"{error.message} {detail or ''}".strip()
 
 
 class ModelTimeout(ModelError):

@@ -5,6 +5,7 @@ The parts keep the field names of the wire (`spec/objects.md` §7.1), so that `t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -50,7 +51,29 @@ class OmittedReasoningPart:
     type: Literal["omitted_reasoning"] = "omitted_reasoning"
 
 
-Part = TextPart | ImagePart | ReasoningPart | RedactedReasoningPart | OmittedReasoningPart
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummarizedReasoningPart:
+    """Reasoning of OpenAI's Responses API: a summary to read, and the reasoning itself, encrypted, to be sent back."""
+
+    id: str
+    #: `{"index", "text"}`, in order; empty where the model summarised nothing.
+    summary: tuple[dict[str, Any], ...] = ()
+    encrypted_content: str | None = None
+    type: Literal["summarized_reasoning"] = "summarized_reasoning"
+
+    @property
+    def text(self) -> str:
+        return summary_text(self.summary)
+
+
+Part = (
+    TextPart
+    | ImagePart
+    | ReasoningPart
+    | RedactedReasoningPart
+    | OmittedReasoningPart
+    | SummarizedReasoningPart
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +83,8 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    #: Gemini signs its calls and refuses a conversation that gives them back without.
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +122,8 @@ class ToolSpec:
     name: str
     description: str
     parameters: dict[str, Any]
+    #: False for a schema that is known to be loose (of some MCP servers): it is sent as it is, whatever is asked.
+    may_be_strict: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +155,8 @@ class Reply:
     #: The reply as the provider sent it, joined from the stream; stored with the step.
     raw: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
+    #: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}], "refusal"}` when it was asked for and the model gives it.
+    logprobs: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:
@@ -136,7 +165,32 @@ class Reply:
 
 def part_to_data(part: Part) -> dict[str, Any]:
     """The part as JSON, the shape that the wire and the database use."""
-    return asdict(part)
+    data = asdict(part)
+    # A list, as it comes back from the database.
+    return {**data, "summary": list(data["summary"])} if "summary" in data else data
+
+
+def call_to_data(call: ToolCall) -> dict[str, Any]:
+    """The call as JSON, as the database keeps it; a signature is there only where there is one."""
+    data = {"id": call.id, "name": call.name, "arguments": call.arguments}
+    return {**data, "signature": call.signature} if call.signature else data
+
+
+def call_from_data(data: Mapping[str, Any]) -> ToolCall:
+    """The call that `call_to_data` wrote."""
+    return ToolCall(
+        id=data["id"], name=data["name"], arguments=data["arguments"], signature=data.get("signature")
+    )
+
+
+def reasoning_text(data: Mapping[str, Any]) -> str:
+    """What a stored reasoning part, plain or summarised, lets be read; empty where that is nothing."""
+    return str(data.get("reasoning") or "") or summary_text(data.get("summary") or ())
+
+
+def summary_text(summary: Iterable[Mapping[str, Any]]) -> str:
+    """The summary of `summarized_reasoning` as one text; its paragraphs stand apart."""
+    return "\n\n".join(each["text"] for each in summary if each["text"])
 
 
 def part_from_data(data: dict[str, Any]) -> Part:
@@ -156,5 +210,11 @@ def part_from_data(data: dict[str, Any]) -> Part:
             return RedactedReasoningPart(data=data["data"])
         case "omitted_reasoning":
             return OmittedReasoningPart(signature=data.get("signature"))
+        case "summarized_reasoning":
+            return SummarizedReasoningPart(
+                id=data["id"],
+                summary=tuple(data.get("summary") or ()),
+                encrypted_content=data.get("encrypted_content"),
+            )
         case other:
             raise ValueError(f"unknown content part type {other!r}")

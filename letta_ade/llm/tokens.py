@@ -17,6 +17,7 @@ from letta_ade.llm.messages import (
     Part,
     ReasoningPart,
     RedactedReasoningPart,
+    SummarizedReasoningPart,
     TextPart,
     ToolSpec,
 )
@@ -59,7 +60,7 @@ def estimate_tools(tools: Sequence[ToolSpec], *, factor: float = 1.0) -> int:
 
 def estimate_payload(payload: Mapping[str, Any]) -> int:
     """Tokens of a request as it is sent: its messages are mostly text, its tools are JSON."""
-    texts = {key: payload[key] for key in ("system", "messages") if key in payload}
+    texts = {key: payload[key] for key in ("system", "messages", "instructions", "input") if key in payload}
     return estimate_json(texts) * _JSON_BYTES_PER_TOKEN // _TEXT_BYTES_PER_TOKEN + estimate_json(
         payload.get("tools") or []
     )
@@ -92,5 +93,7 @@ def _part_tokens(part: Part) -> int:
             return _IMAGE_TOKENS
         case RedactedReasoningPart():
             return estimate_text(part.data)
+        case SummarizedReasoningPart():
+            return estimate_text(part.encrypted_content or part.text)
         case OmittedReasoningPart():
             return 0

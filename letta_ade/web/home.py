@@ -47,7 +47,11 @@ def home_page(request: PageRequest) -> HttpResponse:
     caller.check("read")
     agents = Agent.objects.filter(workspace_id=caller.workspace_id).exclude(hidden=True)
     if not agents.exists():
-        return render(request, "home_empty.html", {"snippet_model": catalog.suggested_handle()})
+        return render(
+            request,
+            "home_empty.html",
+            {"snippet_model": catalog.suggested_handle(workspace_id=caller.workspace_id)},
+        )
     now = timezone.now()
     since = now - timedelta(hours=HOURS)
     runs = Run.objects.filter(workspace_id=caller.workspace_id)

@@ -1,9 +1,8 @@
-"""Settings: API keys, providers, and what this server is."""
+"""Settings: API keys, and what this server is. Providers: `provider_pages.py`."""
 
 from __future__ import annotations
 
 import platform
-from itertools import groupby
 
 import django
 from django import forms
@@ -21,9 +20,6 @@ from letta_ade.accounts.pages import PageRequest
 from letta_ade.accounts.services.api_keys import create_api_key, revoke_api_key
 from letta_ade.core.errors import NotFound
 from letta_ade.core.version import product_version
-from letta_ade.llm import catalog
-from letta_ade.llm.environment import missing_variable
-from letta_ade.llm.profiles import PROVIDERS
 
 
 class KeyForm(forms.Form):
@@ -83,33 +79,6 @@ def revoke_key(request: PageRequest, key_id: str) -> HttpResponse:
         revoke_api_key(key=key)
         return redirect("settings:keys")
     return render(request, "settings/revoke_key.html", {"key": key})
-
-
-@require_GET
-def providers_page(request: PageRequest) -> HttpResponse:
-    """Where models run: each provider with its state and models, and how the others are switched on."""
-    request.caller.check("read")
-    models = catalog.list_models(refresh="refresh" in request.GET)
-    embeddings = catalog.list_embedding_models()
-    by_provider = {name: list(infos) for name, infos in groupby(models, key=lambda info: info.provider_name)}
-    embedding_by_provider = {
-        name: list(infos) for name, infos in groupby(embeddings, key=lambda info: info.provider_name)
-    }
-    states = catalog.provider_states()
-    configured = {state.provider_type for state in states}
-    context = {
-        "providers": [
-            (state, by_provider.get(state.name, []), embedding_by_provider.get(state.name, []))
-            for state in states
-        ],
-        "others": [
-            (profile, missing_variable(profile))
-            for profile in PROVIDERS
-            if profile.provider_type not in configured and profile.protocol != "demo"
-        ],
-        "default_handle": catalog.default_handle(),
-    }
-    return render(request, "settings/providers.html", context)
 
 
 @require_GET

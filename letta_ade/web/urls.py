@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from letta_ade.web import account, home, login, settings_pages
+from letta_ade.web import account, home, login, provider_pages, settings_pages
 
 site = (
     [
@@ -20,7 +20,10 @@ settings = (
         path("account/", account.account_page, name="account"),
         path("keys/", settings_pages.keys_page, name="keys"),
         path("keys/<str:key_id>/revoke/", settings_pages.revoke_key, name="revoke_key"),
-        path("providers/", settings_pages.providers_page, name="providers"),
+        path("providers/", provider_pages.providers_page, name="providers"),
+        path("providers/new/", provider_pages.new_provider, name="new_provider"),
+        path("providers/<str:provider_id>/", provider_pages.edit_provider, name="edit_provider"),
+        path("providers/<str:provider_id>/delete/", provider_pages.delete_provider, name="delete_provider"),
         path("about/", settings_pages.about_page, name="about"),
     ],
     "settings",

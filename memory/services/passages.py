@@ -58,16 +58,22 @@ class PassageHit:
     fts_rank: int | None
 
 
-def embed_texts(archive: Archive | str | None, texts: Sequence[str]) -> list[list[float]] | None:
+def embed_texts(
+    archive: Archive | str | None, texts: Sequence[str], *, workspace_id: str | None = None
+) -> list[list[float]] | None:
     """A vector for each text, by the archive's embedding model or the one of this handle. Never call it in a transaction.
 
-    None when there is no model or it fails: the text is stored all the same, and found by its words.
+    `workspace_id` beside a handle: its own providers count, too. None when there is no model or it fails: the text is stored
+    all the same, and found by its words.
     """
-    handle = archive.embedding if isinstance(archive, Archive) else archive
+    if isinstance(archive, Archive):
+        handle, workspace_id = archive.embedding, archive.workspace_id
+    else:
+        handle = archive
     if not handle or not texts:
         return None
     try:
-        return get_embedder(handle).embed(texts)
+        return get_embedder(handle, workspace_id=workspace_id).embed(texts)
     except AdeError as error:
         logger.warning("The embedding model %r failed; going on without vectors: %s", handle, error.message)
         return None

@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from agents.runtime.prompt import MISSING_RETURN, repair, shorten_returns
 from agents.runtime.system_prompt import PromptSource, compile_system_prompt
 from agents.runtime.tool_rules import Rule
-from letta_ade.llm.messages import ChatMessage, ReasoningPart, TextPart, ToolCall, ToolReturn
+from letta_ade.llm.messages import (
+    ChatMessage,
+    Part,
+    ReasoningPart,
+    SummarizedReasoningPart,
+    TextPart,
+    ToolCall,
+    ToolReturn,
+)
 from memory.rendering import BlockView
 
 NOON = datetime(2026, 3, 1, 9, 14, 2, tzinfo=UTC)
@@ -133,8 +143,9 @@ def test_orphan_and_double_returns_are_left_out() -> None:
     assert [each.text for each in repaired[1].tool_returns] == ["ok"]
 
 
-def test_a_turn_with_reasoning_only_is_left_out() -> None:
-    assert repair([ChatMessage(role="assistant", parts=(ReasoningPart(reasoning="hm"),))]) == []
+@pytest.mark.parametrize("part", [ReasoningPart(reasoning="hm"), SummarizedReasoningPart(id="rs_1")])
+def test_a_turn_with_reasoning_only_is_left_out(part: Part) -> None:
+    assert repair([ChatMessage(role="assistant", parts=(part,))]) == []
 
 
 def test_a_long_return_is_cut_for_the_model_and_says_by_how_much() -> None:

@@ -65,6 +65,25 @@ def test_a_reply_becomes_a_message_for_each_kind_with_otids_that_count_up() -> N
     assert (messages[2]["tool_call"], messages[2]["tool_calls"]) == (wire_call, [wire_call])
 
 
+def test_summarised_reasoning_is_shown_and_without_a_summary_it_is_hidden() -> None:
+    summary = [{"index": 0, "text": "First this."}, {"index": 1, "text": "Then that."}]
+    content = [
+        {"type": "summarized_reasoning", "id": "rs_1", "summary": summary, "encrypted_content": "blob"},
+        text("Yes."),
+        {"type": "summarized_reasoning", "id": "rs_2", "summary": [], "encrypted_content": "blob"},
+    ]
+    shown, said, hidden = wire_messages(stored("assistant", content=content))
+    assert (shown["message_type"], shown["reasoning"]) == ("reasoning_message", "First this.\n\nThen that.")
+    assert said["content"] == "Yes."
+    assert (hidden["message_type"], hidden["state"], hidden["hidden_reasoning"]) == (
+        "hidden_reasoning_message",
+        "omitted",
+        None,
+    )
+    # What was encrypted is for the provider.
+    assert "blob" not in str([shown, said, hidden])
+
+
 def test_hidden_reasoning_says_why() -> None:
     content = [{"type": "omitted_reasoning"}, {"type": "redacted_reasoning", "data": "blob"}]
     messages = wire_messages(stored("assistant", content=content))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from letta_ade.llm.client import ChatModel, ChatRequest
-from letta_ade.llm.environment import ProviderConfig, configured_providers
+from letta_ade.llm.environment import configured_providers
 from letta_ade.llm.events import ChatEvent, ReasoningDelta, ReplyEnded, TextDelta
 from letta_ade.llm.messages import ChatMessage, Reply, TextPart, ToolCall, ToolReturn, ToolSpec
+from letta_ade.llm.provider_config import ProviderConfig
 
 WEATHER = ToolSpec(
     name="weather",

@@ -280,11 +280,41 @@ def test_tool_choice_has_these_forms(choice: ToolChoice, wire: dict[str, Any]) -
     assert real().payload(asking(tools=(CLOCK,), tool_choice=choice))["tool_choice"] == wire
 
 
-def test_a_model_that_thinks_cannot_be_forced_to_call() -> None:
-    payload = real().payload(
-        asking(tools=(CLOCK,), tool_choice=ToolChoice(mode="required"), thinking_tokens=2000)
-    )
+@pytest.mark.parametrize("name", ["claude-haiku-4-5", "claude-opus-4-8"])
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (ToolChoice(mode="required"), "any"),
+        (ToolChoice(mode="one", name="clock"), "tool"),
+    ],
+)
+def test_what_a_rule_forces_is_forced_without_thinking(name: str, choice: ToolChoice, sent: str) -> None:
+    payload = real(name).payload(asking(tools=(CLOCK,), tool_choice=choice, thinking_tokens=2000))
+    assert payload["tool_choice"]["type"] == sent
+    assert "thinking" not in payload
+
+
+def test_a_loop_that_forces_every_call_lets_the_model_think() -> None:
+    choice = ToolChoice(mode="required", forces_by_rule=False)
+    payload = real().payload(asking(tools=(CLOCK,), tool_choice=choice, thinking_tokens=2000))
     assert payload["tool_choice"]["type"] == "auto"
+    assert payload["thinking"]["budget_tokens"] == 2000
+    without = real().payload(asking(tools=(CLOCK,), tool_choice=choice))
+    assert without["tool_choice"]["type"] == "any"
+
+
+def test_after_a_forced_call_the_turn_goes_on_without_thinking() -> None:
+    thought = ReasoningPart(reasoning="Hm", signature="sig")
+    messages = (
+        user("Time?"),
+        assistant("", ToolCall(id="a", name="clock", arguments="{}"), parts=(thought,)),
+        returned(ToolReturn(tool_call_id="a", text="9")),
+        assistant("", ToolCall(id="b", name="clock", arguments="{}")),
+        returned(ToolReturn(tool_call_id="b", text="10")),
+    )
+    payload = real().payload(ChatRequest(messages=messages, tools=(CLOCK,), thinking_tokens=2000))
+    assert "thinking" not in payload
+    assert "thinking" not in str(payload["messages"])
 
 
 def test_thinking_has_a_budget_and_room_for_the_answer() -> None:
@@ -353,10 +383,66 @@ async def test_a_temperature_needs_the_older_version_of_the_protocol(fake_anthro
     assert "temperature" not in real("claude-opus-4-7").payload(asking(temperature=0.2))
 
 
-def test_a_schema_for_the_answer_is_passed_on() -> None:
-    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    payload = real().payload(asking(response_format=asked))
-    assert payload["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+ANSWER = {"type": "object", "properties": {"answer": {"type": "string"}}}
+
+
+def asked_format(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
+def test_a_schema_for_the_answer_is_passed_on_closed() -> None:
+    payload = real().payload(asking(response_format=asked_format(ANSWER)))
+    closed = {**ANSWER, "additionalProperties": False}
+    assert payload["output_config"] == {"format": {"type": "json_schema", "schema": closed}}
+    assert len(payload["system"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "response_format", "word"),
+    [
+        ("claude-3-5-haiku", asked_format(ANSWER), json.dumps(ANSWER)),
+        ("claude-haiku-4-5", asked_format({"type": "object"}), json.dumps({"type": "object"})),
+        ("claude-haiku-4-5", {"type": "json_object"}, "JSON"),
+    ],
+)
+def test_what_has_no_field_is_asked_in_words(name: str, response_format: dict[str, Any], word: str) -> None:
+    payload = real(name).payload(asking(response_format=response_format))
+    assert "output_config" not in payload
+    assert word in payload["system"][1]["text"]
+    plain = real(name).payload(asking(response_format={"type": "text"}))
+    assert len(plain["system"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "sent"),
+    [
+        ("claude-opus-4-5", "high", "high"),
+        ("claude-opus-4-5", "max", "high"),
+        ("claude-opus-4-6", "max", "max"),
+        ("claude-opus-4-8", "xhigh", "xhigh"),
+        ("claude-haiku-4-5", "high", None),
+        ("claude-opus-4-5", None, None),
+    ],
+)
+def test_the_effort_sent_is_the_nearest_that_the_model_accepts(
+    name: str, asked: str | None, sent: str | None
+) -> None:
+    assert real(name).payload(asking(effort=asked)).get("output_config", {}).get("effort") == sent
+
+
+def test_an_effort_that_was_asked_for_wins_over_the_budget() -> None:
+    payload = real("claude-opus-4-8").payload(asking(effort="max", thinking_tokens=1024))
+    assert (payload["thinking"]["type"], payload["output_config"]) == ("adaptive", {"effort": "max"})
+
+
+def test_minimax_gets_the_thinking_of_its_models_back() -> None:
+    thought = ReasoningPart(reasoning="Hm", signature="sig")
+    messages = (user("Hi"), assistant("Hello.", parts=(thought,)), user("And?"))
+    minimax = AnthropicChat(config=provider("minimax", MINIMAX_API_KEY="k"), model="MiniMax-M2")
+    sent = minimax.payload(ChatRequest(messages=messages))["messages"][1]["content"]
+    assert [block["type"] for block in sent] == ["thinking", "text"]
+    sent = real().payload(ChatRequest(messages=messages))["messages"][1]["content"]
+    assert [block["type"] for block in sent] == ["text"]
 
 
 def test_the_default_limit_of_a_reply_is_small() -> None:

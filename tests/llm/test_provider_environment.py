@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from letta_ade.llm.environment import (
     PROVIDER_VARIABLES,
-    anthropic_base_url,
     configured_providers,
-    openai_base_url,
+    missing_variable,
+    openai_api,
     split_handle,
 )
-from letta_ade.llm.profiles import MODELS, PROVIDERS, model_profile
+from letta_ade.llm.profiles import MODELS, model_profile
+from letta_ade.llm.provider_config import anthropic_base_url, openai_base_url
+from letta_ade.llm.provider_profiles import PROVIDERS, find_profile
+from letta_ade.settings import env_numbers
 
 
 def names(**environment: str) -> list[str]:
@@ -77,14 +81,51 @@ def test_the_handles_of_a_provider_can_be_renamed() -> None:
 
 def test_providers_come_in_the_order_of_the_list() -> None:
     everything = {name: "http://a" if name.endswith(("BASE", "URL")) else "k" for name in PROVIDER_VARIABLES}
+    everything["ADE_OPENAI_API"] = "auto"
     found = [config.profile.name for config in configured_providers(everything)]
     assert found == [profile.name for profile in PROVIDERS]
-    assert found[0] == "openai"
-    assert found[-2:] == ["openrouter", "demo"]
+    assert found == [
+        "openai", "anthropic", "ollama", "google_ai", "azure", "groq", "together", "vllm", "sglang", "bedrock", "deepseek",
+        "xai", "lmstudio_openai", "mistral", "minimax", "baseten", "zai", "zai_coding", "openrouter", "demo",
+    ]  # fmt: skip
 
 
 def test_the_key_is_in_no_representation() -> None:
     assert "sk-secret" not in repr(configured_providers({"OPENAI_API_KEY": "sk-secret"}))
+
+
+def test_how_openai_is_spoken_to_is_one_of_three_words() -> None:
+    assert configured_providers({"OPENAI_API_KEY": "k"})[0].api == "auto"
+    assert configured_providers({"OPENAI_API_KEY": "k", "ADE_OPENAI_API": " Chat "})[0].api == "chat"
+    with pytest.raises(ValueError, match="must be one of auto, responses, chat, not 'completions'"):
+        openai_api({"ADE_OPENAI_API": "completions"})
+
+
+@pytest.mark.parametrize(
+    ("provider_type", "environment", "missing"),
+    [
+        ("openai", {}, "OPENAI_API_KEY"),
+        ("vllm", {}, "VLLM_API_BASE"),
+        ("azure", {"AZURE_API_KEY": "k"}, "AZURE_BASE_URL"),
+        ("bedrock", {"AWS_ACCESS_KEY_ID": "k"}, "AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_what_is_missing_is_the_first_variable_that_is_not_set(
+    provider_type: str, environment: dict[str, str], missing: str
+) -> None:
+    profile = find_profile(provider_type)
+    assert profile is not None
+    assert missing_variable(profile, environment) == missing
+    assert names(**environment) == ["demo"]
+
+
+def test_windows_of_the_operator_are_numbers_by_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADE_CONTEXT_WINDOWS", "ollama/qwen3:32b=16384, vllm/a=b/c=9")
+    assert env_numbers("ADE_CONTEXT_WINDOWS") == {"ollama/qwen3:32b": 16384, "vllm/a=b/c": 9}
+    for bad in ("ollama/x", "ollama/x=many", "=5", "ollama/x=0"):
+        monkeypatch.setenv("ADE_CONTEXT_WINDOWS", bad)
+        with pytest.raises(ImproperlyConfigured, match="name=number"):
+            env_numbers("ADE_CONTEXT_WINDOWS")
 
 
 def test_every_provider_has_a_name_of_its_own_and_a_way_to_be_switched_on() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,27 +23,60 @@ from letta_ade.llm.errors import (
     ModelRateLimited,
     ModelTimeout,
 )
-from letta_ade.llm.events import ChatEvent
-from letta_ade.llm.providers.anthropic import AnthropicChat
+from letta_ade.llm.events import ChatEvent, TextDelta
+from letta_ade.llm.providers.anthropic import AnthropicChat, BedrockChat
 from letta_ade.llm.providers.openai import OpenAIChat
+from letta_ade.llm.providers.openai_responses import OpenAIResponses
 from letta_ade.llm.providers.wire import Limits
 from letta_ade.llm.testing import forbid_remote_models
 from tests.llm.support import asking, events_of, provider, reply_of
 from tests.support.fake_anthropic import FakeAnthropic
+from tests.support.fake_bedrock import FakeBedrock
 from tests.support.fake_openai import FakeOpenAI
-from tests.support.fake_provider import FakeProvider, FakeReply
+from tests.support.fake_provider import Answer, FakeProvider, FakeReply, Received
 
 pytestmark = pytest.mark.usefixtures("closed_clients")
 
 
-@pytest.fixture(params=["openai", "anthropic"])
-def fake(request: pytest.FixtureRequest) -> FakeProvider:
-    served: FakeProvider = request.getfixturevalue(f"fake_{request.param}")
-    return served
+class FakeResponses(FakeOpenAI):
+    """The same server, asked at its other endpoint."""
+
+
+class FakeAzure(FakeOpenAI):
+    """The same server below Azure's paths."""
+
+    def route(self, request: Received) -> Answer:
+        path = request.path.removeprefix("/openai/deployments/house")
+        return super().route(replace(request, path=path))
+
+
+@pytest.fixture(params=["openai", "anthropic", "responses", "azure", "bedrock"])
+def fake(request: pytest.FixtureRequest) -> Iterator[FakeProvider]:
+    if request.param == "bedrock":
+        pytest.importorskip("boto3")
+    kinds: dict[str, type[FakeProvider]] = {
+        "openai": FakeOpenAI,
+        "anthropic": FakeAnthropic,
+        "responses": FakeResponses,
+        "azure": FakeAzure,
+        "bedrock": FakeBedrock,
+    }
+    served = kinds[request.param]()
+    with served:
+        yield served
 
 
 def chat_with(fake: FakeProvider | str, limits: Limits | None = None, *, kind: str = "openai") -> ChatModel:
     url = fake if isinstance(fake, str) else fake.url
+    if isinstance(fake, FakeBedrock):
+        config = provider("bedrock", AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="s", BEDROCK_BASE_URL=url)
+        return BedrockChat(config=config, model="us.anthropic.claude-haiku-4-5", limits=limits)
+    if isinstance(fake, FakeResponses):
+        config = provider("openai", OPENAI_API_KEY="k", OPENAI_BASE_URL=url)
+        return OpenAIResponses(config=config, model="gpt-5.1", limits=limits)
+    if isinstance(fake, FakeAzure):
+        config = provider("azure", AZURE_API_KEY="k", AZURE_BASE_URL=url)
+        return OpenAIChat(config=config, model="house", limits=limits)
     if isinstance(fake, FakeAnthropic) or kind == "anthropic":
         config = provider("anthropic", ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=url)
         return AnthropicChat(config=config, model="claude-haiku-4-5", limits=limits)
@@ -88,6 +122,26 @@ async def test_a_status_becomes_our_error_with_the_providers_text(
     assert failure.detail == "The provider says why."
     assert (failure.request_id or "").startswith("req_fake")
     assert str(status) in failure.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "-3"}, 0.0),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_how_long_the_provider_asks_to_be_left_alone_is_kept(
+    fake: FakeProvider, status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    fake.enqueue(FakeReply(status=status, error="Slow down.", headers=headers))
+    assert (await failure_of(chat_with(fake))).retry_after_seconds == seconds
 
 
 async def test_nothing_is_sent_again_behind_our_back(fake: FakeProvider) -> None:
@@ -163,6 +217,19 @@ async def test_a_connection_that_breaks_is_told_after_what_came_before_it(fake: 
     await anext(stream)
     with pytest.raises(ModelConnection):
         await collected(stream)
+
+
+async def test_what_came_before_a_failure_in_the_same_piece_is_told_first(fake: FakeProvider) -> None:
+    chat = chat_with(fake)
+    payload = chat.payload(asking())
+    fake.enqueue(FakeReply(text="One two", breaks_with="Why.", is_one_piece=True))
+    stream = chat.stream(payload)
+    said = [await anext(stream), await anext(stream)]
+    assert said[-2:] == [TextDelta(text="One "), TextDelta(text="two")]
+    with pytest.raises(ModelError) as caught:
+        await anext(stream)
+    assert caught.value.detail == "Why."
+    assert caught.value.is_transient
 
 
 async def test_a_body_that_ends_before_the_reply_does_is_a_broken_connection(fake: FakeProvider) -> None:

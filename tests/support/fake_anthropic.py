@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from tests.support.fake_provider import (
+    STREAM,
     Answer,
     FakeProvider,
     FakeReply,
@@ -61,10 +62,26 @@ class FakeAnthropic(FakeProvider):
         said = "".join(block["text"] for block in blocks if block["type"] == "text")
         reply = self.next_reply(said, returned[-1] if returned else None)
         if reply.status >= 400:
-            return _error(reply.status, reply.error, reply.headers)
-        headers = {"content-type": reply.content_type, "request-id": "req_fake_anthropic", **reply.headers}
-        frames = reply.frames if reply.frames is not None else [frame(event) for event in events(reply, body)]
+            return self._error(reply.status, reply.error, reply.headers)
+        kind = {} if reply.content_type == STREAM else {"content-type": reply.content_type}
+        headers = {**self._heads(), **kind, **reply.headers}
+        frames = reply.frames if reply.frames is not None else self._frames(reply, body)
         return Answer(headers=headers, frames=frames, reply=reply)
+
+    # What another framing does in its own way.
+
+    def _heads(self) -> dict[str, str]:
+        return {"content-type": STREAM, "request-id": "req_fake_anthropic"}
+
+    def _frames(self, reply: FakeReply, body: dict[str, Any]) -> list[bytes]:
+        frames = [frame(event) for event in events(reply, body)]
+        if reply.breaks_with:
+            error = {"type": "overloaded_error", "message": reply.breaks_with}
+            frames.append(frame({"type": "error", "error": error}))
+        return frames
+
+    def _error(self, status: int, error: Any, headers: dict[str, str] | None = None) -> Answer:
+        return _error(status, error, headers)
 
 
 def events(reply: FakeReply, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -85,7 +102,7 @@ def events(reply: FakeReply, body: dict[str, Any]) -> list[dict[str, Any]]:
         made.append({"type": "content_block_start", "index": index, "content_block": start})
         made += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
         made.append({"type": "content_block_stop", "index": index})
-    if reply.is_unfinished:
+    if reply.is_unfinished or reply.breaks_with:
         return made
     written = len(words_of(reply.text + reply.reasoning)) + 8 * len(reply.calls)
     reason = reply.finish_reason or ("tool_use" if reply.calls else "end_turn")

@@ -1,4 +1,4 @@
-"""OpenAI's wire format on loopback: chat completions, embeddings, the list of models.
+"""OpenAI's wire formats on loopback: chat completions, responses, embeddings, the list of models.
 
 `python -m tests.support.fake_openai --port 9001 --words 100 --word-ms 20` serves it as a process of its own.
 """
@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from tests.support.fake_provider import (
@@ -50,10 +51,30 @@ class FakeOpenAI(FakeProvider):
                 return json_answer({"object": "list", "data": rows})
             case "/chat/completions":
                 return self._chat(request.body)
+            case "/responses":
+                return self._responses(request.body)
             case "/embeddings":
                 return _embeddings(request.body)
             case path:
                 return _error(404, f"The fake has no {path}.")
+
+    def _responses(self, body: dict[str, Any]) -> Answer:
+        items = body["input"]
+        said = [item for item in items if item.get("role") == "user"]
+        last = items[-1] if items else {}
+        text = _text(said[-1]["content"]) if said else ""
+        reply = self.next_reply(text, last.get("output"))
+        if reply.status >= 400:
+            return _error(reply.status, reply.error, reply.headers)
+        headers = {"content-type": reply.content_type, "x-request-id": "req_fake_openai", **reply.headers}
+        if reply.frames is not None:
+            return Answer(headers=headers, frames=reply.frames, reply=reply)
+        events = response_events(reply, body)
+        if reply.breaks_with:
+            events.append({"type": "error", "code": "server_error", "message": reply.breaks_with})
+        if not body.get("stream"):
+            return json_answer(events[-1]["response"], headers=headers | {"content-type": "application/json"})
+        return Answer(headers=headers, frames=[named_frame(event) for event in events], reply=reply)
 
     def _chat(self, body: dict[str, Any]) -> Answer:
         last = body["messages"][-1]
@@ -70,7 +91,9 @@ class FakeOpenAI(FakeProvider):
                 completion(reply, body), headers=headers | {"content-type": "application/json"}
             )
         frames = [frame(chunk) for chunk in chunks(reply, body)]
-        if not reply.is_unfinished:
+        if reply.breaks_with:
+            frames.append(frame({"error": {"message": reply.breaks_with, "type": "server_error"}}))
+        elif not reply.is_unfinished:
             frames.append(b"data: [DONE]\n\n")
         return Answer(headers=headers, frames=frames, reply=reply)
 
@@ -93,7 +116,7 @@ def chunks(reply: FakeReply, body: dict[str, Any]) -> list[dict[str, Any]]:
         )
         for word in words_of(call.arguments):
             made.append(chunk({"tool_calls": [{"index": index, "function": {"arguments": word}}]}))
-    if not reply.is_unfinished:
+    if not (reply.is_unfinished or reply.breaks_with):
         made.append(chunk({}, reply.finish_reason or ("tool_calls" if reply.calls else "stop")))
     if reply.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
         made.append({**head, "choices": [], "usage": {**_usage(reply, body), **reply.usage}})
@@ -119,6 +142,89 @@ def completion(reply: FakeReply, body: dict[str, Any]) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": {**_usage(reply, body), **(reply.usage or {})},
     }
+
+
+def response_events(reply: FakeReply, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events of a streamed response; the reasoning is its summary, the signature the encrypted rest."""
+    head = {"id": "resp_fake", "object": "response", "created_at": 1, "model": body["model"], "error": None}
+    echo = {"instructions": body.get("instructions"), "tools": body.get("tools", [])}
+    made: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {**head, **echo, "status": "in_progress", "output": []}}
+    ]
+    output = list(_output_items(reply, len(body["input"])))
+    for index, (item, deltas) in enumerate(output):
+        growing = {
+            key: value
+            for key, value in item.items()
+            if key not in ("content", "summary", "encrypted_content")
+        }
+        if item["type"] == "function_call":
+            growing["arguments"] = ""
+        made.append({"type": "response.output_item.added", "output_index": index, "item": growing})
+        made += [{"output_index": index, "item_id": item["id"], **delta} for delta in deltas]
+        made.append({"type": "response.output_item.done", "output_index": index, "item": item})
+    if reply.is_unfinished or reply.breaks_with:
+        return made
+    cut = reply.finish_reason
+    end: dict[str, Any] = {**head, **echo, "status": "incomplete" if cut else "completed"}
+    end["output"] = [item for item, _ in output]
+    end["incomplete_details"] = {"reason": cut} if cut else None
+    end["usage"] = None if reply.usage is None else {**_response_usage(reply, body), **reply.usage}
+    made.append({"type": "response.incomplete" if cut else "response.completed", "response": end})
+    return made
+
+
+def _output_items(reply: FakeReply, turn: int) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    if reply.reasoning or reply.signature:
+        parts = reply.reasoning.split("\n\n") if reply.reasoning else []
+        deltas = [
+            {"type": "response.reasoning_summary_text.delta", "summary_index": at, "delta": word}
+            for at, part in enumerate(parts)
+            for word in words_of(part)
+        ]
+        summary = [{"type": "summary_text", "text": part} for part in parts]
+        yield (
+            {
+                "type": "reasoning",
+                "id": f"rs_{turn}",
+                "summary": summary,
+                "encrypted_content": reply.signature or "encrypted",
+            },
+            deltas,
+        )
+    for kind, text in (("output_text", reply.text), ("refusal", reply.redacted)):
+        if text:
+            deltas = [
+                {"type": f"response.{kind}.delta", "content_index": 0, "delta": word}
+                for word in words_of(text)
+            ]
+            content = [{"type": kind, "text" if kind == "output_text" else "refusal": text}]
+            yield {"type": "message", "id": "msg_1", "role": "assistant", "content": content}, deltas
+    for number, call in enumerate(reply.calls):
+        deltas = [
+            {"type": "response.function_call_arguments.delta", "delta": word}
+            for word in words_of(call.arguments)
+        ]
+        yield (
+            {
+                "type": "function_call",
+                "id": f"fc_{number}",
+                "call_id": call.id or f"call_fake_{turn}_{number}",
+                "name": call.name,
+                "arguments": call.arguments,
+            },
+            deltas,
+        )
+
+
+def _response_usage(reply: FakeReply, body: dict[str, Any]) -> dict[str, Any]:
+    read = len(json.dumps(body["input"])) // 4
+    written = len(words_of(reply.text + reply.reasoning)) + 8 * len(reply.calls)
+    return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+
+
+def named_frame(event: dict[str, Any]) -> bytes:
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
 
 
 def frame(data: Any) -> bytes:

@@ -22,6 +22,9 @@ from urllib.parse import parse_qsl, urlsplit
 _DIRECTIVE = re.compile(r"^\s*/(\w+)[ \t]*(.*)$", re.M)
 
 
+STREAM = "text/event-stream"
+
+
 @dataclass(frozen=True, kw_only=True)
 class FakeCall:
     name: str
@@ -47,12 +50,16 @@ class FakeReply:
     headers: dict[str, str] = field(default_factory=dict)
     #: Instead of all of the above: frames as they go over the wire.
     frames: tuple[bytes, ...] | None = None
-    content_type: str = "text/event-stream"
+    content_type: str = STREAM
     #: After so many frames the connection is cut, or nothing more is sent until the client leaves.
     drop_after: int | None = None
     hang_after: int | None = None
     #: End the body without the last frame, as a server does that dies politely.
     is_unfinished: bool = False
+    #: End with an event that tells of this failure.
+    breaks_with: str | None = None
+    #: All frames are written at once.
+    is_one_piece: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +230,8 @@ class FakeProvider:
         await writer.drain()
         if self._first_seconds:
             await asyncio.sleep(self._first_seconds)
-        for number, frame in enumerate(answer.frames or ()):
+        frames = answer.frames or ()
+        for number, frame in enumerate([b"".join(frames)] if reply.is_one_piece else frames):
             await self._obey(reply, number, writer)
             writer.write(f"{len(frame):x}\r\n".encode() + frame + b"\r\n")
             await writer.drain()

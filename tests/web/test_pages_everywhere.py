@@ -13,7 +13,9 @@ from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from letta_ade.llm.models import Provider
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
 from tests.support.factories import (
     make_agent,
@@ -45,6 +47,15 @@ def furnished(browser: Client) -> dict[str, str]:
     run = make_run(conversation=make_conversation(agent=agent), status="failed", stop_reason=MARKUP)
     make_step(run=run, model_handle=MARKUP, prompt_tokens=10)
     tool = Tool.objects.filter(workspace_id=caller.workspace_id, name="memory_insert").get()
+    provider = Provider.objects.create(
+        workspace_id=caller.workspace_id,
+        name=MARKUP,
+        provider_type="vllm",
+        base_url="http://127.0.0.1:9",
+        last_asked=timezone.now(),
+        last_error=MARKUP,
+    )
+    make_agent(name=MARKUP, model=f"{MARKUP}/{MARKUP}")
     return {
         "home": "/",
         "agents": "/agents/",
@@ -63,6 +74,9 @@ def furnished(browser: Client) -> dict[str, str]:
         "account": "/settings/account/",
         "keys": "/settings/keys/",
         "providers": "/settings/providers/",
+        "new provider": "/settings/providers/new/?provider_type=bedrock",
+        "provider": f"/settings/providers/{provider.id}/",
+        "delete provider": f"/settings/providers/{provider.id}/delete/",
         "about": "/settings/about/",
         "sign in": "/login/",
         "missing": "/nothing/here/",
@@ -71,7 +85,8 @@ def furnished(browser: Client) -> dict[str, str]:
 
 PAGES = (
     "home", "agents", "filtered", "peek", "new agent", "delete agent", "blocks", "new block", "block", "version", "value",
-    "delete block", "tools", "tool", "account", "keys", "providers", "about", "sign in", "missing",
+    "delete block", "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in",
+    "missing",
 )  # fmt: skip
 
 
@@ -151,7 +166,10 @@ def _check_controls(page: Page) -> None:
 
 
 def test_every_post_form_carries_its_token(browser: Client, furnished: dict[str, str]) -> None:
-    for name in ("new agent", "delete agent", "new block", "block", "delete block", "keys", "sign in"):
+    for name in (
+        "new agent", "delete agent", "new block", "block", "delete block", "keys", "new provider", "provider",
+        "delete provider", "sign in",
+    ):  # fmt: skip
         html = browser.get(furnished[name]).content.decode()
         assert html.count('method="post"') == html.count('name="csrfmiddlewaretoken"'), name
 
@@ -161,7 +179,7 @@ QUERIES = {
     "home": 11,
     "agents": 8,
     "peek": 17,
-    "new agent": 5,
+    "new agent": 7,
     "blocks": 3,
     "block": 4,
     "version": 6,
@@ -169,7 +187,8 @@ QUERIES = {
     "tool": 2,
     "account": 1,
     "keys": 3,
-    "providers": 1,
+    "providers": 3,
+    "provider": 2,
     "about": 2,
 }
 

@@ -54,7 +54,9 @@ def archival_memory_insert(
 def embed_for_insert(context: ToolContext, texts: list[str]) -> list[list[float]] | None:
     """Vectors for texts that go into the agent's archive, or None when it is searched by words. For `prepare`."""
     archives = get_archives(caller=context.caller, archive_ids=context.archive_ids[:1])
-    return embed_texts(archives[0] if archives else context.embedding, texts)
+    return embed_texts(
+        archives[0] if archives else context.embedding, texts, workspace_id=context.caller.workspace_id
+    )
 
 
 def insert_texts(context: ToolContext, drafts: list[PassageDraft], vectors: list[list[float]] | None) -> None:
@@ -69,7 +71,8 @@ def insert_texts(context: ToolContext, drafts: list[PassageDraft], vectors: list
 def prepare_search(context: ToolContext, arguments: dict[str, Any]) -> QueryVector | None:
     archives = get_archives(caller=context.caller, archive_ids=context.archive_ids)
     handle = next((archive.embedding for archive in archives if archive.embedding), None)
-    vectors = embed_texts(handle, [arguments["query"]]) if arguments["query"].strip() else None
+    query, workspace_id = arguments["query"], context.caller.workspace_id
+    vectors = embed_texts(handle, [query], workspace_id=workspace_id) if query.strip() else None
     return QueryVector(vector=vectors[0], embedding=handle) if vectors and handle else None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from letta_ade.core.errors import AdeError
 from letta_ade.core.schemas import Wire
 from letta_ade.llm import catalog
 from letta_ade.llm.environment import split_handle
 from letta_ade.llm.listing import EmbeddingModelInfo, ModelInfo
+from letta_ade.llm.model_settings import thinking_budget
 from letta_ade.llm.profiles import model_profile
 
 
@@ -69,6 +69,7 @@ def llm_config_of(info: ModelInfo) -> LlmConfig:
         model_endpoint=info.endpoint,
         handle=info.handle,
         provider_name=info.provider_name,
+        provider_category=info.category,
         display_name=info.display_name,
         max_tokens=info.max_output_tokens,
         enable_reasoner=info.supports_reasoning,
@@ -90,34 +91,41 @@ def embedding_config_of(info: EmbeddingModelInfo) -> EmbeddingConfig:
     )
 
 
-def agent_embedding_config(handle: str | None) -> EmbeddingConfig | None:
-    """The configuration for an agent's embedding handle; also for one whose provider is gone."""
+def agent_embedding_config(
+    handle: str | None, *, workspace_id: str | None = None, dimensions: int | None = None
+) -> EmbeddingConfig | None:
+    """The configuration for an embedding handle; also for one whose provider is gone. Asks no provider.
+
+    `workspace_id`: its own providers count, too. `dimensions`: of the vectors that there are, where nothing else tells.
+    """
     if handle is None:
         return None
-    try:
-        return embedding_config_of(catalog.get_embedding_info(handle))
-    except AdeError:
-        provider, name = split_handle(handle)
-        return EmbeddingConfig(
-            embedding_model=name, embedding_endpoint_type=provider, embedding_dim=0, handle=handle
-        )
+    info = catalog.known_embedding_info(handle, workspace_id=workspace_id)
+    if info is not None:
+        return embedding_config_of(info)
+    provider, name = split_handle(handle)
+    return EmbeddingConfig(
+        embedding_model=name,
+        embedding_endpoint_type=provider,
+        embedding_dim=dimensions or 0,
+        handle=handle,
+    )
 
 
 def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmConfig:
     """The configuration for an agent's model and its settings. Asks no provider."""
     provider, name = split_handle(handle)
-    state = _providers().get(provider)
-    thinking = settings.get("thinking") or {}
-    budget = thinking.get("budget_tokens") if thinking.get("type") == "enabled" else 0
+    budget = thinking_budget(settings)
     effort = (settings.get("reasoning") or {}).get("reasoning_effort")
     temperature = settings.get("temperature")
     return LlmConfig(
         model=name,
         model_endpoint_type=settings.get("provider_type") or provider,
         context_window=window,
-        model_endpoint=(state.base_url or None) if state else None,
+        model_endpoint=catalog.own_base_url(handle),
         handle=handle,
         provider_name=provider,
+        provider_category="base" if catalog.is_own_provider(handle) else "byok",
         display_name=name,
         temperature=1.0 if temperature is None else temperature,
         max_tokens=settings.get("max_output_tokens"),
@@ -127,10 +135,7 @@ def agent_llm_config(handle: str, settings: dict[str, Any], window: int) -> LlmC
         effort=settings.get("effort"),
         verbosity=settings.get("verbosity"),
         parallel_tool_calls=bool(settings.get("parallel_tool_calls")),
-        response_format=settings.get("response_format"),
+        response_format=settings.get("response_format") or settings.get("response_schema"),
         strict=bool(settings.get("strict")),
+        tool_call_parser=settings.get("tool_call_parser"),
     )
-
-
-def _providers() -> dict[str, catalog.ProviderState]:
-    return {state.name: state for state in catalog.provider_states()}

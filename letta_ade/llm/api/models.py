@@ -35,7 +35,7 @@ class EmbeddingModelResponse(EmbeddingConfig):
 
 
 class ModelQuery(Schema):
-    """Filters of the list of models; providers that users bring themselves do not exist here yet."""
+    """Filters of the list of models. base: of the server's own providers; byok: of those that the workspace brought."""
 
     provider_category: list[str] | None = None
     provider_name: str | None = None
@@ -45,8 +45,7 @@ class ModelQuery(Schema):
 @router.get("/", response=list[ModelResponse])
 def list_models(request: ApiRequest, query: Query[ModelQuery]) -> HttpResponse:
     wanted: dict[str, Any] = {"provider_name": query.provider_name, "provider_type": query.provider_type}
-    if query.provider_category and "base" not in query.provider_category:
-        return respond([])
+    categories = query.provider_category or ("base", "byok")
     return respond(
         [
             ModelResponse(
@@ -55,8 +54,9 @@ def list_models(request: ApiRequest, query: Query[ModelQuery]) -> HttpResponse:
                 provider_type=info.provider_type,
                 max_context_window=info.context_window,
             )
-            for info in catalog.list_models()
-            if all(value is None or getattr(info, name) == value for name, value in wanted.items())
+            for info in catalog.list_models(workspace_id=request.auth.workspace_id)
+            if info.category in categories
+            and all(value is None or getattr(info, name) == value for name, value in wanted.items())
         ]
     )
 
@@ -72,6 +72,6 @@ def list_embedding_models(request: ApiRequest) -> HttpResponse:
                 provider_name=info.provider_name,
                 provider_type=info.provider_type,
             )
-            for info in catalog.list_embedding_models()
+            for info in catalog.list_embedding_models(workspace_id=request.auth.workspace_id)
         ]
     )

@@ -38,10 +38,10 @@ _FINISH_REASONS = {
 
 @dataclass(slots=True)
 class _Block:
-    """One content block while it grows; `text` is its text, its thinking, or the JSON of its input."""
+    """One content block while it grows."""
 
     type: str
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
     signature: str = ""
     data: str = ""
     id: str = ""
@@ -49,10 +49,15 @@ class _Block:
     #: Position among the calls of the reply; -1 for a call beyond the one that was allowed.
     call_index: int = -1
 
+    @property
+    def text(self) -> str:
+        """Its text, its thinking, or the JSON of its input."""
+        return "".join(self.pieces)
+
 
 @dataclass(slots=True)
 class AnthropicReply:
-    """Takes the events of one reply; `events` yields what each adds, `end` the last one."""
+    """Takes the events of one reply; `events` gives what each adds, `end` the last one."""
 
     payload: Mapping[str, Any]
     is_ended: bool = False
@@ -61,8 +66,11 @@ class AnthropicReply:
     usage: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
 
-    def events(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    def events(self, chunk: Mapping[str, Any]) -> list[ChatEvent]:
         """What this event of the stream adds. KeyError and the like when it has another shape."""
+        return list(self._read(chunk))
+
+    def _read(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
         match chunk["type"]:
             case "message_start":
                 self.message = {
@@ -131,27 +139,27 @@ class AnthropicReply:
     def _grow(self, block: _Block, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
         match delta["type"]:
             case "text_delta" if delta["text"]:
-                block.text += delta["text"]
+                block.pieces.append(delta["text"])
                 yield TextDelta(text=delta["text"])
             case "thinking_delta" if delta["thinking"]:
-                block.text += delta["thinking"]
+                block.pieces.append(delta["thinking"])
                 yield ReasoningDelta(text=delta["thinking"])
             case "signature_delta":
                 block.signature += delta["signature"]
             case "input_json_delta" if delta["partial_json"]:
-                block.text += delta["partial_json"]
+                block.pieces.append(delta["partial_json"])
                 if block.call_index >= 0:
                     yield ToolCallDelta(index=block.call_index, id=block.id, arguments=delta["partial_json"])
 
     def _stop(self, block: _Block) -> Iterator[ChatEvent]:
-        if block.type == "tool_use" and block.data and not block.text:
+        if block.type == "tool_use" and block.data and not block.pieces:
             # The whole input came with the start of the block, as some compatible servers send it.
             yield from self._grow(block, {"type": "input_json_delta", "partial_json": block.data})
-        elif block.type == "thinking" and block.signature and not block.text:
+        elif block.type == "thinking" and block.signature and not block.pieces:
             yield ReasoningHidden()
 
     def _whole(self, message: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        yield from self.events({"type": "message_start", "message": message})
+        yield from self._read({"type": "message_start", "message": message})
         for index, content in enumerate(message["content"]):
             yield from self._start(index, content)
             self.blocks[index].signature = content.get("signature", "")

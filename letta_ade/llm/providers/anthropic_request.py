@@ -18,7 +18,11 @@ from letta_ade.llm.messages import (
     TextPart,
     ToolCall,
 )
-from letta_ade.llm.profiles import ModelProfile, model_profile
+from letta_ade.llm.profiles import ModelProfile
+from letta_ade.llm.provider_profiles import ProviderProfile
+from letta_ade.llm.providers.json_answers import json_instruction, json_schema_of, wants_json
+from letta_ade.llm.providers.openai_request import nearest_effort
+from letta_ade.llm.strict_schemas import closed_schema, optional_count
 
 _DEFAULT_MAX_TOKENS = 4096
 _LEAST_BUDGET = 1024
@@ -26,38 +30,35 @@ _CACHED = {"type": "ephemeral"}
 _FOREIGN_ID_CHARACTERS = re.compile(r"[^A-Za-z0-9_-]")
 #: A conversation must begin with the user; compaction can leave an assistant at its head.
 _OPENING = "(Earlier messages are not shown.)"
+#: In one request: tools with the strict mark, and properties of theirs that may be left out or have several types.
+_MOST_STRICT_TOOLS, _MOST_OPTIONAL = 20, 16
 #: Budgets up to these mean a low and a medium effort to models that take no budget.
 _LOW_BUDGET, _MEDIUM_BUDGET = 2048, 8192
 
 
-def build_payload(request: ChatRequest, *, model: str) -> dict[str, Any]:
+def build_payload(
+    request: ChatRequest, *, model: str, profile: ProviderProfile, known: ModelProfile
+) -> dict[str, Any]:
     """The JSON body of the call."""
-    known = model_profile(model)
     max_tokens = request.max_output_tokens or _DEFAULT_MAX_TOKENS
     thinking = _thinking(request, known)
     payload: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "stream": True}
-    if system := _system(request.messages):
+    if system := _system(request, known):
         payload["system"] = system
-    payload["messages"] = _messages(request.messages, replays_thinking=thinking is not None)
+    payload["messages"] = _messages(
+        request.messages, replays_thinking=thinking is not None or profile.replays_reasoning
+    )
     if request.tools:
-        payload["tools"] = [
-            {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
-            for tool in request.tools
-        ]
+        payload["tools"] = _tools(request, known)
         payload["tool_choice"] = _tool_choice(request, is_thinking=thinking is not None)
-    output: dict[str, Any] = {}
     if thinking is not None:
         payload["thinking"] = thinking
         if budget := thinking.get("budget_tokens"):
             # The limit includes the thinking; without this nothing might be left for the answer.
             payload["max_tokens"] = max_tokens if max_tokens > budget else budget + max_tokens
-        else:
-            output["effort"] = _effort(request)
     elif request.temperature not in (None, 1.0) and not known.only_default_temperature:
         payload["temperature"] = request.temperature
-    if known.json_schema and (schema := _schema(request.response_format)):
-        output["format"] = {"type": "json_schema", "schema": schema}
-    if output:
+    if output := _output(request, known, is_thinking=thinking is not None):
         payload["output_config"] = output
     if request.user:
         payload["metadata"] = {"user_id": request.user}
@@ -67,6 +68,9 @@ def build_payload(request: ChatRequest, *, model: str) -> dict[str, Any]:
 
 def _thinking(request: ChatRequest, known: ModelProfile) -> dict[str, Any] | None:
     if not request.thinking_tokens or known.thinking == "none":
+        return None
+    if request.tools and request.tool_choice.is_forced and request.tool_choice.forces_by_rule:
+        # While it thinks, a model may be asked for a tool and not forced to one (400).
         return None
     if known.thinking == "adaptive":
         return {"type": "adaptive", "display": "summarized"}
@@ -83,7 +87,25 @@ def _continues_without_thinking(messages: Sequence[ChatMessage]) -> bool:
     return said is not None and not any(_replayed_thinking(part) for part in said.parts)
 
 
-def _effort(request: ChatRequest) -> str:
+def _output(request: ChatRequest, known: ModelProfile, *, is_thinking: bool) -> dict[str, Any]:
+    output: dict[str, Any] = {}
+    asked = request.effort
+    if asked is None and is_thinking and known.thinking == "adaptive":
+        asked = _thinking_effort(request)
+    if (effort := nearest_effort(asked, known.efforts)) is not None:
+        output["effort"] = effort
+    if (schema := _answer_schema(request, known)) is not None:
+        output["format"] = {"type": "json_schema", "schema": schema}
+    return output
+
+
+def _answer_schema(request: ChatRequest, known: ModelProfile) -> dict[str, Any] | None:
+    """The schema of the answer as newer models take it; None for the others, and for one that cannot be closed."""
+    schema = json_schema_of(request.response_format) if known.json_schema else None
+    return None if schema is None else closed_schema(schema)
+
+
+def _thinking_effort(request: ChatRequest) -> str:
     asked = request.reasoning_effort
     if asked and asked != "none":
         return "low" if asked == "minimal" else asked
@@ -91,9 +113,24 @@ def _effort(request: ChatRequest) -> str:
     return "low" if budget <= _LOW_BUDGET else "medium" if budget <= _MEDIUM_BUDGET else "high"
 
 
-def _schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
-    schema = ((response_format or {}).get("json_schema") or {}).get("schema")
-    return schema if isinstance(schema, dict) else None
+def _tools(request: ChatRequest, known: ModelProfile) -> list[dict[str, Any]]:
+    tools: list[dict[str, Any]] = []
+    strict, optional = 0, 0
+    for tool in request.tools:
+        data: dict[str, Any] = {
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": tool.parameters,
+        }
+        schema = closed_schema(tool.parameters) if request.strict and known.json_schema else None
+        if schema is not None and tool.may_be_strict:
+            loose = optional_count(schema)
+            # More are refused, and a request that is only partly strict is better than none.
+            if strict < _MOST_STRICT_TOOLS and optional + loose <= _MOST_OPTIONAL:
+                data |= {"input_schema": schema, "strict": True}
+                strict, optional = strict + 1, optional + loose
+        tools.append(data)
+    return tools
 
 
 def _tool_choice(request: ChatRequest, *, is_thinking: bool) -> dict[str, Any]:
@@ -109,9 +146,13 @@ def _tool_choice(request: ChatRequest, *, is_thinking: bool) -> dict[str, Any]:
     return {**data, "disable_parallel_tool_use": not request.parallel_tool_calls}
 
 
-def _system(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    head = [message for message in messages[: _head_length(messages)] if message.text.strip()]
-    return [{"type": "text", "text": message.text} for message in head]
+def _system(request: ChatRequest, known: ModelProfile) -> list[dict[str, Any]]:
+    head = request.messages[: _head_length(request.messages)]
+    texts = [message.text for message in head if message.text.strip()]
+    # There is a field for a schema, at newer models, and none for just any JSON.
+    if wants_json(request.response_format) and _answer_schema(request, known) is None:
+        texts.append(json_instruction(request.response_format))
+    return [{"type": "text", "text": text} for text in texts]
 
 
 def _head_length(messages: Sequence[ChatMessage]) -> int:
@@ -144,7 +185,7 @@ def _blocks(message: ChatMessage, *, replays_thinking: bool) -> Iterator[dict[st
             # A text of nothing but blanks is refused.
             if part.text.strip():
                 yield {"type": "text", "text": part.text}
-        else:
+        elif isinstance(part, ImagePart):
             yield _image(part)
     for call in message.tool_calls:
         yield {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": _input(call)}

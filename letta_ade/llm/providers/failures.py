@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from letta_ade.llm.environment import ProviderConfig, missing_variable
+from letta_ade.llm.environment import missing_variable
 from letta_ade.llm.errors import (
     ContextOverflow,
     InvalidReply,
@@ -19,9 +22,11 @@ from letta_ade.llm.errors import (
     ModelRateLimited,
     ModelTimeout,
 )
-from letta_ade.llm.profiles import ProviderProfile
+from letta_ade.llm.provider_config import ProviderConfig
+from letta_ade.llm.provider_profiles import ProviderProfile
 
 _DETAIL_CHARACTERS = 2000
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid")
 
 #: Every provider words a too long request in its own way; none of these phrases occurs in another refusal.
 _OVERFLOW_PHRASES = (
@@ -59,6 +64,21 @@ _STATUS_OF_NAME = {
     "timeout_error": 504,
     "overloaded_error": 529,
     "service_unavailable_error": 503,
+    # OpenAI, inside a stream.
+    "context_length_exceeded": 400,
+    "insufficient_quota": 429,
+    "invalid_prompt": 400,
+    "invalid_image": 400,
+    "bio_policy": 400,
+    "misalignment_policy_violation": 400,
+    # AWS.
+    "validationException": 400,
+    "accessDeniedException": 403,
+    "throttlingException": 429,
+    "internalServerException": 500,
+    "modelStreamErrorException": 500,
+    "serviceUnavailableException": 503,
+    "modelTimeoutException": 504,
 }
 
 
@@ -76,35 +96,63 @@ def from_sdk(error: Exception, config: ProviderConfig, *, timeout_seconds: float
     status = getattr(error, "status_code", None)
     kind = type(error).__name__
     if isinstance(status, int):
-        body = getattr(error, "body", None)
-        if status < 400:
-            # Anthropic's SDK reports an error event of a stream as an error with the stream's own status, 200.
-            status = status_in(body)
-        return from_status(config, status, body or str(error), getattr(error, "request_id", None))
+        headers = getattr(getattr(error, "response", None), "headers", {})
+        return from_status(
+            config,
+            status,
+            getattr(error, "body", None) or str(error),
+            request_id_in(headers),
+            retry_after_seconds=retry_after(headers),
+        )
     cause = type(error.__cause__ or error).__name__
     if "Timeout" in kind and not cause.startswith("Connect"):
         return ModelTimeout(f"{name} sent nothing for {timeout_seconds:g} seconds.", detail=_cause(error))
     if isinstance(error, ValueError):
         return not_understood(config, _cause(error))
-    body = getattr(error, "body", None)
-    if body is not None:
-        return from_status(config, status_in(body), body, getattr(error, "request_id", None))
     if cause.startswith("Connect"):
         return ModelConnection(f"{name} cannot be reached at {config.base_url}.", detail=_cause(error))
     return ModelConnection(f"The connection to {name} broke.", detail=_cause(error))
 
 
 def from_status(
-    config: ProviderConfig, status: int, body: object, request_id: str | None = None
+    config: ProviderConfig,
+    status: int,
+    body: object,
+    request_id: str | None = None,
+    *,
+    retry_after_seconds: float | None = None,
 ) -> ModelError:
     """What an answer with this HTTP status means."""
     text = provider_text(body)
-    kind, sentence = _meaning(
-        status, text, json.dumps(body, default=str) if isinstance(body, Mapping) else text
-    )
+    everything = json.dumps(body, default=str) if isinstance(body, Mapping | list) else text
+    kind, sentence = _meaning(status, text, everything)
     return kind(
-        sentence.format(name=config.profile.display_name, status=status), detail=text, request_id=request_id
+        sentence.format(name=config.profile.display_name, status=status),
+        detail=text,
+        request_id=request_id,
+        retry_after_seconds=retry_after_seconds,
     )
+
+
+def request_id_in(headers: Mapping[str, str]) -> str | None:
+    """The provider's own number of the request, which its support asks for."""
+    return next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """How many seconds the provider asks to be left alone; None when it asks nothing that can be understood."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    try:
+        at = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
 
 
 def not_understood(config: ProviderConfig, sent: str, request_id: str | None = None) -> InvalidReply:
@@ -122,8 +170,11 @@ def cut_off(config: ProviderConfig, request_id: str | None) -> ModelConnection:
 
 def provider_text(body: object) -> str:
     """The provider's own sentence in an error body of any of the usual shapes."""
+    if isinstance(body, list) and body:
+        # Google's.
+        return provider_text(body[0])
     if isinstance(body, Mapping):
-        for key in ("error", "message", "detail"):
+        for key in ("error", "message", "detail", "Message"):
             if body.get(key):
                 return provider_text(body[key])
         return json.dumps(body, default=str)[:_DETAIL_CHARACTERS]
@@ -141,8 +192,8 @@ def _meaning(status: int, text: str, everything: str) -> tuple[type[ModelError],
             ContextOverflow,
             "The conversation is longer than the model's context window ({name}, {status}).",
         )
-    if status in (401, 403):
-        return ModelAuthentication, "{name} refused the key of this server ({status})."
+    if status in (401, 403) or (status == 400 and "api key not valid" in lowered):
+        return ModelAuthentication, "{name} refused the key ({status})."
     if status == 404:
         return ModelBadRequest, "{name} does not know this model or address ({status})."
     if status == 429:
@@ -156,6 +207,7 @@ def _meaning(status: int, text: str, everything: str) -> tuple[type[ModelError],
 
 def status_in(body: Any) -> int:
     """The status that an error inside a stream stands for; 500 when it does not say."""
+    body = body[0] if isinstance(body, list) and body else body
     error = body.get("error", body) if isinstance(body, Mapping) else {}
     if not isinstance(error, Mapping):
         return 500

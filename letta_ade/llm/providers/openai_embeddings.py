@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from letta_ade.llm.environment import ProviderConfig
+from letta_ade.llm.provider_config import ProviderConfig
 from letta_ade.llm.providers import failures
-from letta_ade.llm.providers.clients import sync_openai_client
+from letta_ade.llm.providers.clients import request_headers, sync_openai_client
 from letta_ade.llm.tokens import estimate_text
 
 #: OpenAI refuses more in one request, whatever the number of texts; below its 300,000 because ours is an estimate.
@@ -62,13 +63,19 @@ class OpenAIEmbedder:
 
         client = sync_openai_client(self._config, silence_seconds=self._silence_seconds)
         try:
-            # Plain numbers: not every server knows the base64 form that the SDK asks for by itself.
-            answer = client.embeddings.create(model=self._model, input=texts, encoding_format="float")
-            rows = sorted(answer.data, key=lambda row: row.index)
-            vectors = [list(row.embedding) for row in rows]
+            # The low-level call: the typed one knows no path of a deployment, and builds an object for each vector.
+            answer: Any = client.post(
+                self._config.path("/embeddings", self._model),
+                # Plain numbers: not every server knows the base64 form that the SDK asks for by itself.
+                body={"model": self._model, "input": texts, "encoding_format": "float"},
+                cast_to=object,
+                options={"headers": request_headers(self._config), "params": self._config.query},
+            )
+            rows = sorted(answer["data"], key=lambda row: row.get("index") or 0)
+            vectors = [[float(number) for number in row["embedding"]] for row in rows]
         except (OpenAIError, httpx2.HTTPError) as error:
             raise failures.from_sdk(error, self._config, timeout_seconds=self._silence_seconds) from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
             raise failures.not_understood(self._config, str(error)) from error
         if len(vectors) != len(texts) or not all(vectors):
             raise failures.not_understood(self._config, f"{len(vectors)} vectors for {len(texts)} texts")

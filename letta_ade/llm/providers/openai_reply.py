@@ -17,13 +17,21 @@ from letta_ade.llm.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
-from letta_ade.llm.messages import OmittedReasoningPart, Part, ReasoningPart, Reply, TextPart, ToolCall, Usage
-from letta_ade.llm.providers.openai_request import CALL_ID_CHARACTERS
-from letta_ade.llm.tokens import estimate_payload, estimate_text
+from letta_ade.llm.messages import OmittedReasoningPart, Part, ReasoningPart, Reply, TextPart, ToolCall
+from letta_ade.llm.providers.call_ids import CALL_ID_CHARACTERS
+from letta_ade.llm.providers.call_tags import CallTags
+from letta_ade.llm.providers.openai_usage import read_usage
+from letta_ade.llm.providers.thought_tags import ThoughtTags
 
-_FINISH_REASONS = {"function_call": "tool_calls", "content_filter": "refusal"}
-#: Both names are in use, and some servers send the same text under both.
-_REASONING_FIELDS = ("reasoning_content", "reasoning")
+_FINISH_REASONS = {
+    "function_call": "tool_calls",
+    "content_filter": "refusal",
+    "max_tokens": "length",
+    "model_length": "length",
+    "end_turn": "stop",
+    "eos": "stop",
+}
+_HEAD_FIELDS = ("id", "model", "created", "system_fingerprint", "service_tier")
 
 
 @dataclass(slots=True)
@@ -36,15 +44,21 @@ class _Call:
     #: Position among the calls that have a name; None before it has one.
     index: int | None = None
     is_dropped: bool = False
+    signature: str | None = None
 
 
 @dataclass(slots=True)
 class OpenAIReply:
-    """Takes the chunks of one reply; `events` yields what each adds, `end` the last one."""
+    """Takes the chunks of one reply; `events` gives what each adds, `end` the last ones."""
 
     payload: Mapping[str, Any]
     #: The model reasons out of sight; said once, before anything else of the reply (SDK: hidden reasoning comes first).
     hides_reasoning: bool = False
+    #: None where no reasoning, and no call, is ever written into the text.
+    tags: ThoughtTags | None = None
+    call_tags: CallTags | None = None
+    #: The server leaves thoughts out of `completion_tokens`.
+    counts_thoughts_apart: bool = False
     #: Text and reasoning in the order they came, joined where the same kind goes on.
     said: list[tuple[str, list[str]]] = field(default_factory=list)
     calls: list[_Call] = field(default_factory=list)
@@ -53,29 +67,40 @@ class OpenAIReply:
     is_refusal: bool = False
     has_hidden: bool = False
     head: dict[str, Any] = field(default_factory=dict)
+    logprobs: dict[str, list[Any]] = field(default_factory=dict)
     _by_index: dict[int, _Call] = field(default_factory=dict)
 
-    def events(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    def events(self, chunk: Any) -> list[ChatEvent]:
         """What this chunk adds. ValueError when it is not a chunk of a chat completion."""
-        if not isinstance(chunk, Mapping):
+        if not isinstance(chunk, dict):
             raise ValueError(f"not a chat completion chunk: {str(chunk)[:200]}")
-        for key in ("id", "model", "created", "system_fingerprint", "service_tier"):
-            if chunk.get(key) is not None:
-                self.head.setdefault(key, chunk[key])
-        if isinstance(chunk.get("usage"), Mapping):
-            self.usage = dict(chunk["usage"])
-        choices = chunk.get("choices") or []
+        usage = chunk.get("usage")
+        if usage or not self.head:
+            self._keep_head(chunk, usage)
+        choices = chunk.get("choices")
         if not choices:
-            return
+            return []
         choice = choices[0]
+        found: list[ChatEvent] = []
         # A server that does not stream sends the whole `message` where others send a `delta`.
-        yield from self._delta(choice.get("delta") or choice.get("message") or {})
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        if delta := choice.get("delta") or choice.get("message"):
+            self._read_delta(delta, found)
+        if reason := choice.get("finish_reason"):
+            self.finish_reason = reason
+        if logprobs := choice.get("logprobs"):
+            for kind, tokens in logprobs.items():
+                if isinstance(tokens, list):
+                    self.logprobs.setdefault(kind, []).extend(tokens)
+        return found
 
-    def end(self, request_id: str | None) -> ReplyEnded:
-        """The whole reply; its usage is estimated, and marked so in `raw`, when the server sent none."""
+    def end(self, request_id: str | None) -> list[ChatEvent]:
+        """What was held back, and the whole reply; its usage is estimated, and marked so in `raw`, when the server sent none."""
+        found: list[ChatEvent] = []
+        for held, words in self.tags.rest() if self.tags is not None else ():
+            self._say(held, words, found)
+        self._end_call_tags(found)
         calls = tuple(
-            ToolCall(id=call.id, name=call.name, arguments=call.arguments or "{}")
+            ToolCall(id=call.id, name=call.name, arguments=call.arguments or "{}", signature=call.signature)
             for call in self.calls
             if call.index is not None
         )
@@ -83,47 +108,95 @@ class OpenAIReply:
         for kind, pieces in self.said:
             words = "".join(pieces)
             parts.append(TextPart(text=words) if kind == "text" else ReasoningPart(reasoning=words))
-        return ReplyEnded(
-            reply=Reply(
-                parts=tuple(parts),
-                tool_calls=calls,
-                finish_reason=self._finish(),
-                usage=self._usage(),
-                raw=self._raw(),
-                request_id=request_id,
-            )
+        said = "".join([word for _, words in self.said for word in words] + [c.arguments for c in self.calls])
+        reply = Reply(
+            parts=tuple(parts),
+            tool_calls=calls,
+            finish_reason=self._finish(),
+            usage=read_usage(
+                self.usage, payload=self.payload, said=said, counts_thoughts_apart=self.counts_thoughts_apart
+            ),
+            raw=self._raw(),
+            request_id=request_id,
+            logprobs={"content": None, "refusal": None, **self.logprobs} if self.logprobs else None,
         )
+        return [*found, ReplyEnded(reply=reply)]
 
-    def _delta(self, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        reasoning = next((delta[name] for name in _REASONING_FIELDS if isinstance(delta.get(name), str)), "")
-        if reasoning:
-            self._keep("reasoning", reasoning)
-            yield ReasoningDelta(text=reasoning)
-        refusal = delta.get("refusal")
-        self.is_refusal = self.is_refusal or bool(refusal)
-        if (
-            self.hides_reasoning
-            and not self._all("reasoning")
-            and (delta.get("content") or delta.get("tool_calls"))
-        ):
-            self.hides_reasoning, self.has_hidden = False, True
-            yield ReasoningHidden()
-        for text in (delta.get("content"), refusal):
-            if isinstance(text, str) and text:
-                self._keep("text", text)
-                yield TextDelta(text=text)
-        for piece in delta.get("tool_calls") or ():
-            yield from self._call_piece(piece)
+    def _end_call_tags(self, found: list[ChatEvent]) -> None:
+        text, calls = self.call_tags.rest() if self.call_tags is not None else ("", [])
+        self.call_tags = None
+        self._say("text", text, found)
+        for name, arguments in calls:
+            self._call_piece({"function": {"name": name, "arguments": arguments}}, found)
 
-    def _keep(self, kind: str, words: str) -> None:
-        if not self.said or self.said[-1][0] != kind:
-            self.said.append((kind, []))
-        self.said[-1][1].append(words)
+    def _keep_head(self, chunk: Mapping[str, Any], usage: Any) -> None:
+        for key in _HEAD_FIELDS:
+            if chunk.get(key) is not None:
+                self.head.setdefault(key, chunk[key])
+        if isinstance(usage, dict):
+            self.usage = usage
 
-    def _all(self, kind: str) -> str:
-        return "".join(word for said, words in self.said if said == kind for word in words)
+    def _read_delta(self, delta: Mapping[str, Any], found: list[ChatEvent]) -> None:
+        # Both names are in use, and some servers send the same text under both.
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        if isinstance(reasoning, str) and reasoning:
+            self._say("reasoning", reasoning, found)
+        content = delta.get("content")
+        calls = delta.get("tool_calls")
+        if self.hides_reasoning and (content or calls):
+            self._tell_hidden(found)
+        if content:
+            if isinstance(content, str):
+                self._read_text(content, delta, found)
+            else:
+                self._read_pieces(content, found)
+        if refusal := delta.get("refusal"):
+            self.is_refusal = True
+            self._say("text", refusal, found)
+        for piece in calls or ():
+            self._call_piece(piece, found)
 
-    def _call_piece(self, piece: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    def _tell_hidden(self, found: list[ChatEvent]) -> None:
+        self.hides_reasoning = False
+        if not any(kind == "reasoning" for kind, _ in self.said):
+            self.has_hidden = True
+            found.append(ReasoningHidden())
+
+    def _read_text(self, text: str, delta: Mapping[str, Any], found: list[ChatEvent]) -> None:
+        tags = self.tags
+        if tags is not None and tags.is_past and "extra_content" in delta and _is_marked_thought(delta):
+            # Gemini thinks again, after it has said something.
+            tags = self.tags = ThoughtTags()
+        if tags is None or tags.is_past:
+            self._say("text", text, found)
+        else:
+            for kind, words in tags.take(text):
+                self._say(kind, words, found)
+
+    def _read_pieces(self, content: Any, found: list[ChatEvent]) -> None:
+        """Mistral's reasoning models send lists of typed pieces, thinking itself a list of texts."""
+        for piece in content:
+            if piece["type"] == "thinking":
+                for thought in piece["thinking"]:
+                    self._say("reasoning", thought["text"], found)
+            elif piece["type"] == "text":
+                self._say("text", piece["text"], found)
+
+    def _say(self, kind: str, words: str, found: list[ChatEvent]) -> None:
+        if not isinstance(words, str):
+            raise ValueError(f"not a text: {str(words)[:200]}")
+        if kind == "text" and self.call_tags is not None:
+            words = self.call_tags.take(words)
+        if not words:
+            return
+        said = self.said
+        if said and said[-1][0] == kind:
+            said[-1][1].append(words)
+        else:
+            said.append((kind, [words]))
+        found.append(TextDelta(text=words) if kind == "text" else ReasoningDelta(text=words))
+
+    def _call_piece(self, piece: Mapping[str, Any], found: list[ChatEvent]) -> None:
         function = piece.get("function") or {}
         name, arguments = function.get("name") or "", function.get("arguments") or ""
         if not isinstance(arguments, str):
@@ -133,14 +206,15 @@ class OpenAIReply:
             return
         call.name = call.name or name
         call.arguments += arguments
+        call.signature = call.signature or _signature(piece)
         if not call.name:
             return
         if call.index is None:
             call.index = sum(other.index is not None for other in self.calls)
-            yield ToolCallStarted(index=call.index, id=call.id, name=call.name)
+            found.append(ToolCallStarted(index=call.index, id=call.id, name=call.name))
             arguments = call.arguments
         if arguments:
-            yield ToolCallDelta(index=call.index, id=call.id, arguments=arguments)
+            found.append(ToolCallDelta(index=call.index, id=call.id, arguments=arguments))
 
     def _call_for(self, piece: Mapping[str, Any], name: str) -> _Call | None:
         """The call that this piece belongs to; None when it belongs to one more call than was allowed."""
@@ -186,26 +260,8 @@ class OpenAIReply:
             return "tool_calls"
         return _FINISH_REASONS.get(reason, reason)
 
-    def _usage(self) -> Usage:
-        usage = self.usage
-        if usage is None or not usage.get("prompt_tokens"):
-            said = "".join(
-                [self._all("reasoning"), self._all("text"), *(call.arguments for call in self.calls)]
-            )
-            return Usage(
-                prompt_tokens=estimate_payload(self.payload),
-                completion_tokens=(usage or {}).get("completion_tokens") or estimate_text(said),
-            )
-        prompt = usage.get("prompt_tokens_details") or {}
-        completion = usage.get("completion_tokens_details") or {}
-        cached = prompt.get("cached_tokens")
-        return Usage(
-            prompt_tokens=usage["prompt_tokens"],
-            completion_tokens=usage.get("completion_tokens") or 0,
-            cached_input_tokens=cached if cached is not None else usage.get("prompt_cache_hit_tokens"),
-            cache_write_tokens=prompt.get("cache_write_tokens"),
-            reasoning_tokens=completion.get("reasoning_tokens"),
-        )
+    def _all(self, kind: str) -> str:
+        return "".join(word for said, words in self.said if said == kind for word in words)
 
     def _raw(self) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": self._all("text") or None}
@@ -223,6 +279,22 @@ class OpenAIReply:
         choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
         raw = {"object": "chat.completion", **self.head, "choices": [choice], "usage": self.usage}
         return raw if self.usage else {**raw, "usage_is_estimated": True}
+
+
+def _is_marked_thought(delta: Mapping[str, Any]) -> bool:
+    marks = delta["extra_content"]
+    return isinstance(marks, dict) and any(
+        isinstance(mark, dict) and mark.get("thought") is True for mark in marks.values()
+    )
+
+
+def _signature(piece: Mapping[str, Any]) -> str | None:
+    """Gemini signs its calls, under `google` or `vertex`, and wants the signature back."""
+    marks = piece.get("extra_content")
+    if not isinstance(marks, dict):
+        return None
+    signatures = (mark.get("thought_signature") for mark in marks.values() if isinstance(mark, dict))
+    return next((signature for signature in signatures if isinstance(signature, str)), None)
 
 
 def _used_call_ids(messages: Iterable[Mapping[str, Any]]) -> Iterator[str]:

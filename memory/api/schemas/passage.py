@@ -40,7 +40,9 @@ class PassageResponse(Wire):
         return cls(
             id=passage.id,
             text=passage.text,
-            embedding_config=agent_embedding_config(passage.archive.embedding),
+            embedding_config=agent_embedding_config(
+                passage.archive.embedding, dimensions=passage.archive.embedding_dim
+            ),
             archive_id=passage.archive_id,
             metadata=passage.metadata,
             tags=passage.tags,
