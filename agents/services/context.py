@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connection
+
 from agents.models import Conversation, Message
 from agents.runtime.prompt import ANSWER_TOOL
 from letta_ade.llm.messages import (
@@ -17,6 +19,13 @@ from letta_ade.llm.messages import (
     call_from_data,
     part_from_data,
 )
+
+_CONTEXT = """
+SELECT message.id, entry.position, message.role, message.content, message.tool_calls, message.tool_returns, message.name,
+  message.run_id, message.step_id, message.approvals
+FROM agents_contextentry entry JOIN agents_message message ON message.id = entry.message_id
+WHERE entry.conversation_id = %s ORDER BY entry.position
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,31 +44,27 @@ class ContextMessage:
 def load_context(conversation: Conversation) -> list[ContextMessage]:
     """The context in order; the first is the system message.
 
-    One query, and no model instances: a context has hundreds of messages, and building their rows took most of a turn.
+    No model instances, and no statement built anew: a context has hundreds of messages, and every turn reads it.
     """
-    rows = conversation.entries.order_by("position").values_list(
-        "message_id",
-        "position",
-        "message__role",
-        "message__content",
-        "message__tool_calls",
-        "message__tool_returns",
-        "message__name",
-        "message__run_id",
-        "message__step_id",
-        "message__approvals",
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_CONTEXT, [conversation.pk])
+        rows = cursor.fetchall()
     return [
         ContextMessage(
             message_id=message_id,
             position=position,
-            chat=_chat(role, content, calls, returns, name),
+            chat=_chat(role, json.loads(content), _list(calls), _list(returns), name),
             run_id=run_id,
             step_id=step_id,
-            approvals=approvals,
+            approvals=json.loads(approvals) if approvals is not None else None,
         )
         for message_id, position, role, content, calls, returns, name, run_id, step_id, approvals in rows
     ]
+
+
+def _list(text: str) -> list[dict[str, Any]]:
+    """Of most messages it is empty, and reading that takes as long as anything else."""
+    return json.loads(text) if text != "[]" else []
 
 
 def to_chat_message(message: Message) -> ChatMessage:

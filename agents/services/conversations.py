@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from agents.models import Agent, ContextEntry, Conversation, Message
@@ -13,8 +13,17 @@ from agents.services.leases import keep_runs_out
 from agents.services.system_message import write_system_message
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid, NotFound
+from letta_ade.core.rows import Select
 
 DEFAULT = "default"
+
+_CONVERSATION, _AGENT = Select(Conversation, "conversation"), Select(Agent, "agent")
+_WITH_AGENT = f"""
+SELECT {_CONVERSATION.columns}, {_AGENT.columns}
+FROM agents_conversation conversation JOIN agents_agent agent ON agent.id = conversation.agent_id
+WHERE agent.id = %s AND agent.workspace_id = %s
+  AND CASE WHEN %s THEN conversation.is_default ELSE conversation.id = %s END
+"""  # noqa: S608 - all of it is ours
 
 
 def get_default_conversation(agent: Agent) -> Conversation:
@@ -34,13 +43,13 @@ def get_conversation_with_agent(
     *, caller: Caller, agent_id: str, conversation_id: str | None
 ) -> Conversation:
     """The same with its agent, in one query. Raises NotFound, also for an agent of another workspace."""
-    conversation = (
-        _conversations(conversation_id)
-        .select_related("agent")
-        .filter(agent_id=agent_id, workspace_id=caller.workspace_id)
-        .first()
-    )
-    if conversation is not None:
+    is_default = conversation_id in (None, DEFAULT)
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_AGENT, [agent_id, caller.workspace_id, is_default, conversation_id])
+        found = cursor.fetchone()
+    if found is not None:
+        conversation = _CONVERSATION.row(found[: _CONVERSATION.width])
+        conversation.agent = _AGENT.row(found[_CONVERSATION.width :])
         return conversation
     if not Agent.objects.filter(id=agent_id, workspace_id=caller.workspace_id).exists():
         raise NotFound("Agent not found")

@@ -36,6 +36,7 @@ from agents.services.system_message import load_memory, write_system_message
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid
 from letta_ade.core.ids import new_id, new_otid
+from letta_ade.core.rows import Select
 from letta_ade.llm import catalog
 from letta_ade.llm.client import ChatModel
 from letta_ade.llm.messages import ChatMessage, TextPart, ToolSpec, part_to_data
@@ -48,6 +49,13 @@ from tools.services.tools import tool_schema
 _REPEAT_WINDOW = timedelta(hours=3)
 #: Between the events of a run and those after another process has taken it up: the first one may still be writing some.
 _EVENT_GAP = 1000
+
+_TOOL = Select(Tool, "tool")
+#: By name, so that equal requests begin with equal text, which providers cache.
+_TOOLS_OF_AGENT = f"""
+SELECT {_TOOL.columns} FROM tools_tool tool JOIN agents_agenttool link ON link.tool_id = tool.id
+WHERE link.agent_id = %s ORDER BY tool.name
+"""  # noqa: S608 - all of it is ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +230,7 @@ def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
         transaction.set_rollback(True)
         return answers
     memory = load_memory(agent)
-    tools = list(Tool.objects.filter(agent_links__agent=agent).order_by("name"))
+    tools = _TOOL.fetch(_TOOLS_OF_AGENT, [agent.id])
     system = write_system_message(
         agent=agent,
         conversation=conversation,

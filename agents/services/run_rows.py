@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from agents.models import Conversation, Run, RunLease
 from agents.runtime.ports import RunEnd
-from letta_ade.core.inserts import Insert
+from letta_ade.core.rows import Insert
 
 _RUN = Insert(Run)
 _LEASE = Insert(RunLease)

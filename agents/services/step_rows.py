@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from agents.models import Message
 from agents.runtime.ports import StepEnd, StepStart
 from letta_ade.core.ids import new_id
-from letta_ade.core.inserts import Insert
+from letta_ade.core.rows import Insert
 from letta_ade.llm.messages import Usage
 
 _MESSAGE = Insert(Message)

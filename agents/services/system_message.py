@@ -15,9 +15,17 @@ from agents.runtime.tool_rules import Rule
 from agents.services.agent_types import facts_of
 from agents.services.context import text_content
 from letta_ade.core.errors import NotFound
+from letta_ade.core.rows import Select
 from letta_ade.llm.environment import split_handle
 from memory.models import Block, Passage
 from memory.rendering import BlockView
+
+_BLOCK = Select(Block, "block")
+_BLOCKS_OF_AGENT = f"""
+SELECT {_BLOCK.columns} FROM memory_block block JOIN agents_agentblock link ON link.block_id = block.id
+WHERE link.agent_id = %s ORDER BY link.position, link.id
+"""  # noqa: S608 - all of it is ours
+_ARCHIVES_OF_AGENT = "SELECT archive_id FROM agents_agentarchive WHERE agent_id = %s ORDER BY position, id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +40,10 @@ class AgentMemory:
 
 def load_memory(agent: Agent) -> AgentMemory:
     """The agent's blocks in order of attachment, and the facts about its archives. Two queries, four with archives."""
-    blocks = tuple(Block.objects.filter(agent_links__agent=agent).order_by("agent_links__position"))
-    archive_ids = tuple(agent.archive_links.order_by("position", "id").values_list("archive_id", flat=True))
+    blocks = tuple(_BLOCK.fetch(_BLOCKS_OF_AGENT, [agent.id]))
+    with connection.cursor() as cursor:
+        cursor.execute(_ARCHIVES_OF_AGENT, [agent.id])
+        archive_ids = tuple(archive_id for (archive_id,) in cursor.fetchall())
     count, tags = 0, ()
     if archive_ids:
         passages = Passage.objects.filter(archive_id__in=archive_ids)
