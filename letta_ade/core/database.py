@@ -6,16 +6,19 @@ from typing import Any
 
 from django.conf import settings
 
+_DJANGOS = ("server_side_binding",)
+
 
 def connection_parameters() -> dict[str, Any]:
     """Keyword arguments for psycopg, as DATABASES describes the database now (the launcher and tests change it)."""
     database = settings.DATABASES["default"]
+    # sslmode and the like from DATABASE_URL; some options are Django's own.
+    options = {name: value for name, value in database["OPTIONS"].items() if name not in _DJANGOS}
     return {
         "dbname": database["NAME"],
         "user": database["USER"] or None,
         "password": database["PASSWORD"] or None,
         "host": database["HOST"] or None,
         "port": database["PORT"] or None,
-        # sslmode and the like from DATABASE_URL.
-        **database["OPTIONS"],
+        **options,
     }
