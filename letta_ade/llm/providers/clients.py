@@ -126,11 +126,13 @@ def _key(config: ProviderConfig) -> _Key:
 
 
 def _make_openai(root: AsyncOpenAI | None, config: ProviderConfig) -> AsyncOpenAI:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, DefaultAioHttpClient
 
     key = config.api_key or _NO_KEY
     if root is None:
-        root = AsyncOpenAI(api_key=key, base_url=config.base_url, max_retries=0)
+        root = AsyncOpenAI(
+            api_key=key, base_url=config.base_url, max_retries=0, http_client=DefaultAioHttpClient()
+        )
     return root.with_options(api_key=key, base_url=config.base_url, set_default_headers=dict(config.headers))
 
 
@@ -144,14 +146,19 @@ def _make_sync_openai(root: OpenAI | None, config: ProviderConfig) -> OpenAI:
 
 
 def _make_anthropic(root: AsyncAnthropic | None, config: ProviderConfig) -> AsyncAnthropic:
-    from anthropic import AsyncAnthropic
+    from anthropic import AsyncAnthropic, DefaultAioHttpClient
 
     headers = dict(config.headers)
     if config.api_key and not config.is_official_host:
         # SDK 2 sends the key as a bearer token; proxies made for the older ones look for this header.
         headers["X-Api-Key"] = config.api_key
     if root is None:
-        root = AsyncAnthropic(api_key=config.api_key, base_url=config.base_url, max_retries=0)
+        root = AsyncAnthropic(
+            api_key=config.api_key,
+            base_url=config.base_url,
+            max_retries=0,
+            http_client=DefaultAioHttpClient(),
+        )
     return root.with_options(api_key=config.api_key, base_url=config.base_url, set_default_headers=headers)
 
 
