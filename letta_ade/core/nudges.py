@@ -32,14 +32,20 @@ def nudge(group: str, kind: str, **data: Any) -> None:
 async def send_nudge(group: str, kind: str, **data: Any) -> None:
     """Tell a group now; for code on the serving loop."""
     layer = get_channel_layer()
-    if layer is not None:
+    if layer is not None and _has_members(layer, group):
         await layer.group_send(group, {"type": "nudge", "kind": kind, **data})
 
 
 def _send(group: str, message: dict[str, Any]) -> None:
     loop = threads.serving_loop()
     layer = get_channel_layer()
-    if loop is None or layer is None or loop.is_closed():
+    if loop is None or layer is None or loop.is_closed() or not _has_members(layer, group):
         return
     # The in-memory layer lives on the serving loop and is not thread-safe.
     asyncio.run_coroutine_threadsafe(layer.group_send(group, message), loop)
+
+
+def _has_members(layer: Any, group: str) -> bool:
+    """Whether somebody listens, as far as is known: the in-memory layer knows all, and every run would ask it four times."""
+    groups = getattr(layer, "groups", None)
+    return groups is None or group in groups

@@ -36,21 +36,18 @@ _sync_openai: dict[_Key, OpenAI] = {}
 
 async def openai_client(config: ProviderConfig, *, silence_seconds: float) -> AsyncOpenAI:
     """This loop's client for the provider; `silence_seconds` is how long the provider may send nothing."""
-    client: AsyncOpenAI = await _kept(_openai, _make_openai, config)
-    return client.with_options(timeout=_timeout(silence_seconds))
+    return await _kept(_openai, _make_openai, config, silence_seconds)
 
 
 async def anthropic_client(config: ProviderConfig, *, silence_seconds: float) -> AsyncAnthropic:
     """As `openai_client`, for Anthropic's protocol."""
-    client: AsyncAnthropic = await _kept(_anthropic, _make_anthropic, config)
-    return client.with_options(timeout=_timeout(silence_seconds))
+    return await _kept(_anthropic, _make_anthropic, config, silence_seconds)
 
 
 async def bedrock_client(config: ProviderConfig, *, silence_seconds: float) -> AsyncAnthropicBedrock:
     """As `openai_client`, for Anthropic's models at AWS. ModelError when the extra is not installed."""
     check_bedrock_extra()
-    client: AsyncAnthropicBedrock = await _kept(_bedrock, _make_bedrock, config)
-    return client.with_options(timeout=_timeout(silence_seconds))
+    return await _kept(_bedrock, _make_bedrock, config, silence_seconds)
 
 
 def sync_openai_client(config: ProviderConfig, *, silence_seconds: float) -> OpenAI:
@@ -108,14 +105,19 @@ def close_sync_clients() -> None:
 
 
 async def _kept(
-    kind: _Kept, make: Callable[[_Client | None, ProviderConfig], _Client], config: ProviderConfig
+    kind: _Kept,
+    make: Callable[[_Client | None, ProviderConfig], _Client],
+    config: ProviderConfig,
+    silence_seconds: float,
 ) -> _Client:
     check_allowed(config.base_url)
     kept = kind.setdefault(asyncio.get_running_loop(), {})
-    key = _key(config)
+    key = (*_key(config), str(silence_seconds))
     if key not in kept:
         # In a thread: the first import takes seconds, the first client 0.1 s.
-        kept[key] = await asyncio.to_thread(make, next(iter(kept.values()), None), config)
+        made: Any = await asyncio.to_thread(make, next(iter(kept.values()), None), config)
+        # Kept with its timeout: a copy for each call would find out anew, in a thread, what machine this is.
+        kept[key] = made.with_options(timeout=_timeout(silence_seconds))
     client: _Client = kept[key]
     return client
 
