@@ -7,9 +7,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from django.conf import settings
 from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import app
+
+from letta_ade.core.database import connection_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +22,7 @@ async def run_worker(*, concurrency: int = 4, name: str = "worker", wait: bool =
 
     Signals stay with the server; running jobs get some seconds to finish.
     """
-    database = settings.DATABASES["default"]
-    connector = PsycopgConnector(
-        kwargs={
-            "dbname": database["NAME"],
-            "user": database["USER"] or None,
-            "password": database["PASSWORD"] or None,
-            "host": database["HOST"] or None,
-            "port": database["PORT"] or None,
-            # sslmode and the like from DATABASE_URL.
-            **database["OPTIONS"],
-        },
-        min_size=1,
-        max_size=4,
-    )
+    connector = PsycopgConnector(kwargs=connection_parameters(), min_size=1, max_size=4)
     worker_app = app.with_connector(connector)
     async with _opened(worker_app):
         try:
