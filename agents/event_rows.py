@@ -6,9 +6,9 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
 from django.db.models import Max
@@ -16,7 +16,7 @@ from django.utils import timezone
 from pydantic_core import PydanticSerializationError, to_json
 
 from agents.models import Run, RunEvent
-from agents.runtime.events import Event, RunEnded, event_from_data
+from agents.runtime.events import Event, RunEnded, event_from_data, event_to_data
 from letta_ade.core import notices
 
 #: Failures that may pass: the same write can be tried again.
@@ -143,16 +143,21 @@ _NULL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def _encode(batch: Sequence[Unwritten]) -> str:
-    rows = [
-        {"r": run_id, "s": seq, "t": type(event).__name__, "d": event, "o": owner}
-        for run_id, seq, event, owner in batch
-    ]
+    def row(each: Unwritten, data: Event | dict[str, Any]) -> dict[str, Any]:
+        return {
+            "r": each.run_id,
+            "s": each.seq,
+            "t": type(each.event).__name__,
+            "d": data,
+            "o": each.owner,
+        }
+
     try:
-        text = to_json(rows).decode()
+        text = to_json([row(each, each.event) for each in batch]).decode()
     except PydanticSerializationError:
         # Half of a surrogate pair: some servers cut an emoji in two.
-        text = json.dumps([{**row, "d": asdict(row["d"])} for row in rows], ensure_ascii=False)
-        text = whole_characters(text)
+        rows = [row(each, event_to_data(each.event)) for each in batch]
+        text = whole_characters(json.dumps(rows, ensure_ascii=False))
     # PostgreSQL stores no null character.
     return _NULL.sub(r"\1", text) if "\\u0000" in text else text
 

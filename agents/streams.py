@@ -192,6 +192,11 @@ def open_stream(run_id: str, *, owner: str = "", after_seq: int = 0) -> RunStrea
     return stream
 
 
+def stream_here(run_id: str) -> RunStream | None:
+    """The stream of a run that goes on in this process, or has just ended; None for one of another."""
+    return _hub().streams.get(run_id)
+
+
 def leave_stream(stream: RunStream) -> None:
     """The run goes on in another process: readers here follow it there, from the table."""
     if stream.hub.streams.get(stream.run_id) is stream:
@@ -211,7 +216,7 @@ def publish(stream: RunStream, event: Event) -> None:
         hub.flusher = asyncio.get_running_loop().create_task(
             _flush_while_needed(hub), context=contextvars.Context()
         )
-    if stream.is_over:
+    if isinstance(event, RunEnded):
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, leave_stream, stream)
 
 

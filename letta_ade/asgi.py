@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
+import threading
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "letta_ade.settings")
@@ -20,7 +22,7 @@ from django.conf import settings  # noqa: E402
 from agents.services import execution, leases  # noqa: E402
 from agents.web.routing import websocket_urlpatterns  # noqa: E402
 from letta_ade.accounts.models import Workspace  # noqa: E402
-from letta_ade.core import jobs, threads  # noqa: E402
+from letta_ade.core import jobs, notices, threads  # noqa: E402
 from letta_ade.core.asgi import ApiHandler, PageHandler, Receive, Scope, Send  # noqa: E402
 from letta_ade.llm import catalog  # noqa: E402
 from letta_ade.llm.providers.clients import close_clients  # noqa: E402
@@ -39,7 +41,7 @@ class Application:
         self._pages = PageHandler()
         # Consumers find out who calls by themselves, on our threads.
         self._websockets: Any = URLRouter(websocket_urlpatterns)
-        self._worker: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
         self._has_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,9 +69,12 @@ class Application:
         self._has_started = True
         await threads.run(leases.reap_abandoned_runs)
         await threads.run(_ensure_builtin_tools)
-        catalog.warm_up()
+        self._beside = [
+            asyncio.create_task(notices.listen()),
+            asyncio.create_task(_keep_what_is_loaded(catalog.warm_up())),
+        ]
         if settings.RUN_JOB_WORKER:
-            self._worker = asyncio.create_task(_work())
+            self._beside.append(asyncio.create_task(_work()))
 
     async def end_runs(self) -> None:
         """End every run with a reason, so that its readers hear it; the server may then close what is still open."""
@@ -77,9 +82,9 @@ class Application:
 
     async def _stop(self) -> None:
         await self.end_runs()
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         await close_clients()
         await asyncio.to_thread(threads.shut_down)
 
@@ -104,6 +109,14 @@ def _ensure_builtin_tools() -> None:
     """Every workspace has a row for each built-in tool of this version before anybody looks."""
     for workspace_id in Workspace.objects.values_list("id", flat=True):
         ensure_builtin_tools(workspace_id)
+
+
+async def _keep_what_is_loaded(loading: threading.Thread) -> None:
+    """Leave what the start has loaded out of garbage collections: a full one stops every stream for 100 ms, without it for 10."""
+    while loading.is_alive():
+        await asyncio.sleep(0.1)
+    gc.collect()
+    gc.freeze()
 
 
 async def _work() -> None:
