@@ -125,7 +125,8 @@ def read_page(run_id: str, after: int, limit: int) -> Page:
         return Page(events=events, is_over=isinstance(events[-1][1], RunEnded))
     # A reader may be beyond the end: it has events from memory that a killed process had not written.
     if ending := RunEvent.objects.filter(run_id=run_id, type=RunEnded.__name__).order_by("-seq").first():
-        return Page(events=[(ending.seq, event_from_data(ending.type, ending.data))], is_over=True)
+        seq = max(ending.seq, after + 1)
+        return Page(events=[(seq, event_from_data(ending.type, ending.data))], is_over=True)
     is_over = run.completed_at is None or run.completed_at < timezone.now() - _LAST_WORDS
     return Page(events=[], is_over=is_over)
 

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 #: Twenty seconds of a fast model; what has left the ring has long been written.
 RING_SIZE = 1000
 #: A reader gets at most so many events at once, so that one that never takes them holds no more.
-BATCH_SIZE = 250
+BATCH_SIZE = 100
 #: A run that another process takes up again goes on with numbers that nobody has seen: readers of the dead process may have had
 #: events that it had not written yet.
 _UNSEEN = 10_000
@@ -241,19 +241,17 @@ class Follower:
             ring = self._ring()
             if not ring.covers(self._after):
                 events = await self._from_table(ring)
-            else:
-                events = ring.since(self._after)
-                if not events and ring.is_over:
+            elif not (events := ring.since(self._after)):
+                if ring.is_over:
                     break
+                left = None if deadline is None else deadline - loop.time()
+                if left is not None and left <= 0:
+                    return []
+                await ring.wait(left)
             if events:
                 self._after = events[-1][0]
                 self._is_over = isinstance(events[-1][1], RunEnded)
                 return events
-            left = None if deadline is None else deadline - loop.time()
-            if left is not None and left <= 0:
-                return []
-            if ring.covers(self._after) and ring is self._ring():
-                await ring.wait(left)
         self._is_over = True
         return None
 

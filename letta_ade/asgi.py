@@ -69,10 +69,8 @@ class Application:
         self._has_started = True
         await threads.run(leases.reap_abandoned_runs)
         await threads.run(_ensure_builtin_tools)
-        self._beside = [
-            asyncio.create_task(notices.listen()),
-            asyncio.create_task(_keep_what_is_loaded(catalog.warm_up())),
-        ]
+        threading.Thread(target=_keep_what_is_loaded, args=[catalog.warm_up()], daemon=True).start()
+        self._beside.append(asyncio.create_task(notices.listen()))
         if settings.RUN_JOB_WORKER:
             self._beside.append(asyncio.create_task(_work()))
 
@@ -111,10 +109,9 @@ def _ensure_builtin_tools() -> None:
         ensure_builtin_tools(workspace_id)
 
 
-async def _keep_what_is_loaded(loading: threading.Thread) -> None:
+def _keep_what_is_loaded(loading: threading.Thread) -> None:
     """Leave what the start has loaded out of garbage collections: a full one stops every stream for 100 ms, without it for 10."""
-    while loading.is_alive():
-        await asyncio.sleep(0.1)
+    loading.join()
     gc.collect()
     gc.freeze()
 

@@ -246,6 +246,8 @@ LEASE_SECONDS = env_int("ADE_LEASE_SECONDS", 30, least=3, most=3600)
 TOOL_TIMEOUT_SECONDS = env_int("TOOL_SANDBOX_TIMEOUT", 180, least=1, most=3600)
 #: Events wait this long for company before they are written and sent to pages.
 EVENT_BATCH_SECONDS = 0.025
+#: A page that takes no frame for so long is let go; it connects again when it is back.
+SOCKET_PATIENCE_SECONDS = 20
 #: A run that tells nothing for so long is not coming back.
 STREAM_SILENCE_SECONDS = 1800
 #: How long the events of a run are kept for readers that resume.

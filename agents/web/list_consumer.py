@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from channels.generic.websocket import AsyncWebsocketConsumer
-
 from agents.web.consumers import FORBIDDEN, UNAUTHENTICATED
+from agents.web.sockets import PatientConsumer
 from letta_ade.accounts.websockets import resolve_websocket
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, Unauthenticated
 from letta_ade.core.nudges import workspace_group
 
+_MOST_WAITING = 100
 
-class ListConsumer(AsyncWebsocketConsumer):
+
+class ListConsumer(PatientConsumer):
     """One open list. It sends the kind of each change and no data, so that filters and permissions stay the list's."""
 
     _group = ""
 
     async def connect(self) -> None:
+        self._kinds: asyncio.Queue[str] = asyncio.Queue(_MOST_WAITING)
         await self.accept()
         try:
             caller = await threads.run(resolve_websocket, dict(self.scope))
@@ -27,11 +30,19 @@ class ListConsumer(AsyncWebsocketConsumer):
             return
         self._group = workspace_group(caller.workspace_id)
         await self.channel_layer.group_add(self._group, self.channel_name)
+        self.spawn(self._tell())
 
     async def disconnect(self, code: int) -> None:
         if self._group:
             await self.channel_layer.group_discard(self._group, self.channel_name)
+        await super().disconnect(code)
 
     async def nudge(self, message: dict[str, Any]) -> None:
-        """Something happened in the workspace."""
-        await self.send(message["kind"])
+        """Something happened in the workspace; never waits for the browser."""
+        if not self._kinds.full():
+            # A list that is so far behind asks for itself anyway.
+            self._kinds.put_nowait(message["kind"])
+
+    async def _tell(self) -> None:
+        while True:
+            await self.send(await self._kinds.get())

@@ -20,12 +20,17 @@ def run() -> None:
     with database():
         migrate()
         from letta_ade.core.jobs import run_worker
+        from letta_ade.core.notices import listening
+
+        async def work() -> None:
+            async with listening():
+                await run_worker()
 
         stop = StopRequest()
         say(
             f"Working on the jobs of {'DATABASE_URL' if settings.DATABASE_URL else settings.DATA_DIR}. Ctrl-C stops."
         )
-        asyncio.run(stop.run(run_worker))
+        asyncio.run(stop.run(work))
 
 
 class StopRequest:

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import socket
 import statistics
 import sys
 import tempfile
@@ -37,7 +38,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    parser.add_argument("--only", default="", help="first, rate, many, stalled; several with commas")
+    parser.add_argument("--only", default="", help="first, rate, many, stalled, pages; several with commas")
     parser.add_argument("--model", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.model:
@@ -69,10 +70,14 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             body = json.loads(await reader.readexactly(int(length[1]))) if length else {}
             if head.startswith(b"GET"):
                 data = json.dumps({"object": "list", "data": [{"id": "timed", "object": "model"}]}).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-                             % (len(data), data))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+                    % (len(data), data)
+                )
                 continue
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            )
             said = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
             words, pause_ms = said.split()
             await _reply(writer, int(words), float(pause_ms) / 1000)
@@ -118,13 +123,16 @@ class Heard:
 
 
 @asynccontextmanager
-async def request(port: int, path: str, body: dict[str, Any], **options: Any) -> AsyncIterator[asyncio.StreamReader]:
+async def request(
+    port: int, path: str, body: dict[str, Any], **options: Any
+) -> AsyncIterator[asyncio.StreamReader]:
     """The bytes of an answer as they come; a plain socket, so that reading costs this process next to nothing."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
     data = json.dumps(body).encode()
     writer.write(
         f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        f"connection: close\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data
+        f"connection: close\r\ncontent-length: {len(data)}\r\n\r\n".encode()
+        + data
     )
     try:
         yield reader
@@ -160,7 +168,9 @@ class Bench:
     def agents(self, count: int) -> list[str]:
         with httpx.Client(timeout=60) as client:
             return [
-                client.post(f"{self.base}/v1/agents/", json=agent_body(f"bench {n}", MODEL)).raise_for_status().json()["id"]
+                client.post(f"{self.base}/v1/agents/", json=agent_body(f"bench {n}", MODEL))
+                .raise_for_status()
+                .json()["id"]
                 for n in range(count)
             ]
 
@@ -174,7 +184,9 @@ class Bench:
 
 def percentiles(values: Sequence[float]) -> str:
     ordered = sorted(values)
-    return f"{statistics.median(ordered):.1f} / {ordered[int(len(ordered) * 0.99)]:.1f} / {ordered[-1]:.1f} ms"
+    return (
+        f"{statistics.median(ordered):.1f} / {ordered[int(len(ordered) * 0.99)]:.1f} / {ordered[-1]:.1f} ms"
+    )
 
 
 # What is measured
@@ -200,8 +212,11 @@ async def token_rate(bench: Bench) -> None:
             rates.append(500 / (heard.at[-1] - heard.sent[0]) * 1e9)
             delays += heard.delays_ms
     rates.sort()
-    bench.report.add("reply of 500 tokens at once: median / best", f"{statistics.median(rates):,.0f} / {rates[-1]:,.0f} tokens/s",
-                     "aim 5,000")
+    bench.report.add(
+        "reply of 500 tokens at once: median / best",
+        f"{statistics.median(rates):,.0f} / {rates[-1]:,.0f} tokens/s",
+        "aim 5,000",
+    )
 
 
 async def many_streams(bench: Bench, *, count: int = 100, seconds: int = 10) -> None:
@@ -221,11 +236,21 @@ async def many_streams(bench: Bench, *, count: int = 100, seconds: int = 10) -> 
     settled = max(each.at[0] for each in heard) + 1_000_000_000
     over = min(each.at[-1] for each in heard)
     add = bench.report.add
-    add(f"{count} streams, 50 tokens/s: last one begins after", f"{(settled - began) / 1e6 - 1000:,.0f} ms", "")
-    add("… gap p50 / p99 / max, all", percentiles([gap for each in heard for gap in each.gaps_ms()]), "none over 100 ms")
+    add(
+        f"{count} streams, 50 tokens/s: last one begins after",
+        f"{(settled - began) / 1e6 - 1000:,.0f} ms",
+        "",
+    )
+    add(
+        "… gap p50 / p99 / max, all",
+        percentiles([gap for each in heard for gap in each.gaps_ms()]),
+        "none over 100 ms",
+    )
     gaps = [gap for each in heard for gap in each.gaps_ms(settled)]
     add("… gap p50 / p99 / max, once all have begun", percentiles(gaps), "none over 100 ms")
-    delays = [delay for each in heard for at, delay in zip(each.at, each.delays_ms, strict=True) if at > settled]
+    delays = [
+        delay for each in heard for at, delay in zip(each.at, each.delays_ms, strict=True) if at > settled
+    ]
     add("… token after the model's p50 / p99 / max", percentiles(delays), "")
     inside = [each for each in cpu if settled <= each[0] <= over]
     used = (inside[-1][1] - inside[0][1]) / ((inside[-1][0] - inside[0][0]) / 1e9)
@@ -235,10 +260,11 @@ async def many_streams(bench: Bench, *, count: int = 100, seconds: int = 10) -> 
 async def stalled_readers(bench: Bench, *, count: int = 50) -> None:
     """Readers of one long run who open it and never read."""
     [agent_id] = bench.agents(1)
-    await bench.say(agent_id, 500, 0)
-    before = resident_mb(bench.pid)
     path = f"/v1/agents/{agent_id}/messages"
     words = 200 * bench.times
+    # The same without them first: what is compared is what the readers cost, not the run.
+    await listen(bench.port, path, message(words, 0) | {"background": True})
+    before = resident_mb(bench.pid)
     own = asyncio.create_task(listen(bench.port, path, message(words, 0) | {"background": True}))
     run_id = await _active_run(bench)
     stalled = [request(bench.port, f"/v1/runs/{run_id}/stream", {}, limit=1024) for _ in range(count)]
@@ -247,12 +273,55 @@ async def stalled_readers(bench: Bench, *, count: int = 50) -> None:
     heard = await own
     assert len(heard.at) == words
     add = bench.report.add
-    add(f"memory: {count} stalled readers of a run of {words:,} tokens",
-        f"{before:.0f} → {resident_mb(bench.pid):.0f} MB", "")
+    add(
+        f"memory: {count} stalled readers of a run of {words:,} tokens",
+        f"{before:.0f} → {resident_mb(bench.pid):.0f} MB",
+        "",
+    )
     for each in stalled:
         await each.__aexit__(None, None, None)
     await bench.say(agent_id, 500, 0)
     add("… when they have left", f"{resident_mb(bench.pid):.0f} MB", "")
+
+
+async def stalled_pages(bench: Bench, *, count: int = 50) -> None:
+    """Open workbenches of browsers that have stopped reading, while run follows run."""
+    [agent_id] = bench.agents(1)
+
+    async def work() -> None:
+        for _ in range(5):
+            await bench.say(agent_id, 40 * bench.times, 0.2)
+
+    await work()
+    before = resident_mb(bench.pid)
+    pages = [await _open_page(bench.port, agent_id) for _ in range(count)]
+    opened = resident_mb(bench.pid)
+    await work()
+    bench.report.add(
+        f"memory: {count} stalled pages, 5 runs of {40 * bench.times:,} tokens",
+        f"{before:.0f} → {opened:.0f} (open) → {resident_mb(bench.pid):.0f} MB",
+        "",
+    )
+    for writer in pages:
+        writer.transport.abort()
+    await bench.say(agent_id, 500, 0)
+    bench.report.add("… when they have left", f"{resident_mb(bench.pid):.0f} MB", "")
+
+
+async def _open_page(port: int, agent_id: str) -> asyncio.StreamWriter:
+    """A websocket of which only the handshake is read."""
+    with socket.socket() as plain:
+        # What the kernel keeps for us is not the server's memory, but it hides how long a stalled page goes unnoticed.
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", port))
+        plain.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=plain.dup(), limit=1024)
+    writer.write(
+        f"GET /ws/agents/{agent_id}/ HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n".encode()
+    )
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    return writer
 
 
 async def _active_run(bench: Bench) -> str:
@@ -262,12 +331,22 @@ async def _active_run(bench: Bench) -> str:
                 return str(runs[0]["id"])
 
 
-_PARTS = {"first": first_tokens, "rate": token_rate, "many": many_streams, "stalled": stalled_readers}
+_PARTS = {
+    "first": first_tokens,
+    "rate": token_rate,
+    "many": many_streams,
+    "stalled": stalled_readers,
+    "pages": stalled_pages,
+}
 
 
 def bench(folder: str, parts: Sequence[str], times: int) -> None:
     model_port, port = free_port(), free_port()
-    environment = {**os.environ, "ADE_DATA_DIR": f"{folder}/data", "VLLM_API_BASE": f"http://127.0.0.1:{model_port}/v1"}
+    environment = {
+        **os.environ,
+        "ADE_DATA_DIR": f"{folder}/data",
+        "VLLM_API_BASE": f"http://127.0.0.1:{model_port}/v1",
+    }
     model = (sys.executable, "-m", "tests.bench.streams", "--model", str(model_port))
     with process(*model), process(str(ROOT / "ade"), "up", "--port", str(port), env=environment) as server:
         wait_for(f"http://127.0.0.1:{port}/v1/health/", server)
