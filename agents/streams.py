@@ -44,6 +44,8 @@ _LINGER_SECONDS = 30.0
 #: Events that wait for a database that is away; beyond, the oldest are lost for readers that come later.
 _MOST_UNWRITTEN = 200_000
 _RETRY_SECONDS = 1.0
+#: A full batch is followed by another, as a rule at once; from the table it takes a moment.
+_COMPANY_SECONDS = 0.05
 
 
 class Ring:
@@ -313,10 +315,15 @@ async def follow_batches(
 ) -> AsyncGenerator[list[Numbered], None]:
     """The same, all events that are there at once; with a pause after each batch, so that the next one can grow.
 
-    A reader that takes its time finds a larger batch, and costs no memory meanwhile.
+    A reader that takes its time finds a larger batch, and costs no memory meanwhile. A batch has at most RING_SIZE events.
     """
     async with following(run_id, after=after) as follower:
         while (batch := await follower.next()) is not None:
+            while len(batch) % BATCH_SIZE == 0 and len(batch) < RING_SIZE:
+                more = await follower.next(_COMPANY_SECONDS)
+                if not more:
+                    break
+                batch += more
             yield batch
             if pause_seconds:
                 await asyncio.sleep(pause_seconds)

@@ -340,3 +340,9 @@ class TestMoving:
             ("TextDelta", None),
             ("RunEnded", "completed"),
         ]
+
+
+async def test_what_is_there_comes_together_for_those_who_draw_it(run: Run) -> None:
+    await elsewhere(run, [*(word(number) for number in range(4 * streams.BATCH_SIZE + 5)), END])
+    batches = [batch async for batch in streams.follow_batches(run.id)]
+    assert [len(batch) for batch in batches] == [4 * streams.BATCH_SIZE + 6]
