@@ -116,7 +116,9 @@ class _Encoder:
                     self._last = message["seq_id"] = number
                 yield frame(message)
         if isinstance(event, RunEnded):
-            yield _ending(event, (seq - 1) * _PLACES + 1 if self._reader.is_numbered else None)
+            # A killed process may have told more than it had written: the number still rises.
+            number = max((seq - 1) * _PLACES, self._last or 0) + 1
+            yield _ending(event, number if self._reader.is_numbered else None)
 
 
 def _ending(event: RunEnded, seq_id: int | None) -> bytes:

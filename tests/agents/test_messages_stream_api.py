@@ -36,6 +36,7 @@ from letta_ade.llm.testing import (
 from memory.services.blocks import BlockDraft
 from tests.support.api import asgi_client, events_of
 from tests.support.factories import make_caller
+from tests.support.transcripts import added_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,22 +80,6 @@ def once_called(called: asyncio.Event, *pieces: Any) -> Callable[[dict[str, Any]
         return list(pieces)
 
     return reply
-
-
-def joined(messages: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, str]]:
-    """Pieces put together by id and otid, as clients do it."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for message in messages:
-        into = found.setdefault((message["id"], message["otid"]), {"type": message["message_type"]})
-        calls = message.get("tool_calls")
-        for call in calls if isinstance(calls, list) else [calls] if calls else []:
-            key = f"call {call['tool_call_id']}"
-            into[key] = into.get(key, "") + (call.get("arguments") or "")
-            into.setdefault(f"name {call['tool_call_id']}", call.get("name") or "")
-        for field in ("content", "reasoning", "hidden_reasoning", "tool_return", "state"):
-            if message.get(field):
-                into[field] = into.get(field, "") + message[field]
-    return found
 
 
 TURN: list[list[Any]] = [
@@ -161,7 +146,7 @@ async def test_tokens_put_together_are_the_stored_messages(
     assert len(pieces) > 4
     assert len({message["id"] for message in pieces}) == 2
     stored = (await api.get(f"/agents/{agent.id}/messages")).json()[2:]
-    assert joined(messages[1:-2]) == joined(stored)
+    assert added_up(messages[1:-2]) == added_up(stored)
     calls = [message["tool_call"] for message in messages if message["message_type"] == "tool_call_message"]
     assert all(call["tool_call_id"] for call in calls)
     assert [call["name"] for call in calls if "name" in call] == ["memory_insert", "conversation_search"]
@@ -252,7 +237,9 @@ async def test_a_cancelled_run_ends_its_stream_and_keeps_what_was_said(
     assert stop["stop_reason"] == "cancelled"
     said = [message for message in messages if message["message_type"] == "assistant_message"]
     stored = (await api.get(f"/agents/{agent.id}/messages")).json()
-    assert joined(said) == joined([each for each in stored if each["message_type"] == "assistant_message"])
+    assert added_up(said) == added_up(
+        [each for each in stored if each["message_type"] == "assistant_message"]
+    )
 
 
 async def start(agent: Agent, **fields: Any) -> str:
