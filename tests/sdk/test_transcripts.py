@@ -597,7 +597,8 @@ class TestBackground:
             reading.start()
             wire.client.post(f"{wire.path}/cancel").raise_for_status()
             here = Transcript(until(b""))
-            reading.join(20)
+            # Less than a reader waits before it looks without a notice.
+            reading.join(10)
             there.client.close()
         [elsewhere] = found
         elsewhere.check()
