@@ -199,7 +199,7 @@ def stream_here(run_id: str) -> RunStream | None:
     return _hub().streams.get(run_id)
 
 
-def leave_stream(stream: RunStream) -> None:
+def abandon(stream: RunStream) -> None:
     """The run goes on in another process: readers here follow it there, from the table."""
     if stream.hub.streams.get(stream.run_id) is stream:
         del stream.hub.streams[stream.run_id]
@@ -219,7 +219,7 @@ def publish(stream: RunStream, event: Event) -> None:
             _flush_while_needed(hub), context=contextvars.Context()
         )
     if isinstance(event, RunEnded):
-        asyncio.get_running_loop().call_later(_LINGER_SECONDS, leave_stream, stream)
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, abandon, stream)
 
 
 class Follower:

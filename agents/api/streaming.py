@@ -26,12 +26,11 @@ from agents.runtime.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
-from letta_ade.llm.profiles import PROVIDERS
 
 #: What a run stores that is not said to the client: its own input, and notes to the model.
 _SILENT_ROLES = frozenset({"user", "system", "summary"})
-#: Providers whose pieces of a tool call each name the tool; those of the others do so once, at its beginning.
-_NAMES_EACH_PIECE = frozenset(profile.name for profile in PROVIDERS if profile.protocol == "anthropic")
+#: Providers whose pieces of a tool call each name the tool; those of all others do so once, at its beginning.
+_NAMES_EACH_PIECE = frozenset({"anthropic", "bedrock"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

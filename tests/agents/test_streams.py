@@ -15,7 +15,7 @@ from agents import streams
 from agents.event_rows import Numbered, Unwritten, append_event, events_topic, read_page, write_events
 from agents.models import Run, RunEvent, RunLease
 from agents.runtime.events import Event, RunEnded, TextDelta
-from agents.streams import Follower, following, leave_stream, open_stream, publish
+from agents.streams import Follower, abandon, following, open_stream, publish
 from letta_ade.core import notices, threads
 from tests.support.factories import make_run
 
@@ -319,7 +319,7 @@ class TestMoving:
             assert await soon(follower) == [(1, word(1))]
             waiting = asyncio.create_task(soon(follower))
             await asyncio.sleep(0)
-            leave_stream(stream)
+            abandon(stream)
             await elsewhere(run, [word(2)], after=1)
             assert await waiting == [(2, word(2))]
 
