@@ -39,7 +39,7 @@ BATCH_SIZE = 100
 #: A run that another process takes up again goes on with numbers that nobody has seen: readers of the dead process may have had
 #: events that it had not written yet.
 _UNSEEN = 10_000
-#: A ring stays this long after its run, for readers that come back at once.
+#: A ring whose run has ended stays until all of it is written, and not longer than this.
 _LINGER_SECONDS = 30.0
 #: Events that wait for a database that is away; beyond, the oldest are lost for readers that come later.
 _MOST_UNWRITTEN = 200_000
@@ -195,7 +195,7 @@ def open_stream(run_id: str, *, owner: str = "", after_seq: int = 0) -> RunStrea
 
 
 def stream_here(run_id: str) -> RunStream | None:
-    """The stream of a run that goes on in this process, or has just ended; None for one of another."""
+    """The stream of a run that goes on in this process; None for one of another, or that has ended."""
     return _hub().streams.get(run_id)
 
 
@@ -367,6 +367,9 @@ async def _write_what_waits(hub: _Hub) -> None:
         for run_id, seq, *_ in batch:
             if stream := hub.streams.get(run_id):
                 stream.written_seq = max(stream.written_seq, seq)
+                if stream.is_over and stream.written_seq == stream.last_seq:
+                    # Who comes now reads the table.
+                    abandon(stream)
 
 
 async def _flush_patiently(hub: _Hub) -> None:

@@ -346,3 +346,16 @@ async def test_what_is_there_comes_together_for_those_who_draw_it(run: Run) -> N
     await elsewhere(run, [*(word(number) for number in range(4 * streams.BATCH_SIZE + 5)), END])
     batches = [batch async for batch in streams.follow_batches(run.id)]
     assert [len(batch) for batch in batches] == [4 * streams.BATCH_SIZE + 6]
+
+
+async def test_a_run_that_is_over_and_written_costs_no_memory(run: Run) -> None:
+    stream = open_stream(run.id)
+    async with following(run.id) as follower:
+        waiting = asyncio.create_task(soon(follower))
+        await asyncio.sleep(0)
+        publish(stream, END)
+        await streams.flush()
+        assert await waiting == [(1, END)]
+    assert not streams._hub().streams
+    async with following(run.id) as late:
+        assert await rest(late) == [1]
