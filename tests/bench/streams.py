@@ -27,7 +27,7 @@ from typing import Any
 
 import httpx
 
-from tests.bench.server import ROOT, Report, agent_body, free_port, process, resident_mb, wait_for
+from tests.bench.server import Report, agent_body, free_port, process, resident_mb, wait_for
 
 MODEL = "vllm/timed"
 _STAMP = re.compile(rb'"content":"(\d+) "')
@@ -353,7 +353,8 @@ def bench(folder: str, parts: Sequence[str], times: int) -> None:
         "VLLM_API_BASE": f"http://127.0.0.1:{model_port}/v1",
     }
     model = (sys.executable, "-m", "tests.bench.streams", "--model", str(model_port))
-    with process(*model), process(str(ROOT / "ade"), "up", "--port", str(port), env=environment) as server:
+    up = (sys.executable, "-m", "letta_ade.cli", "up", "--port", str(port))
+    with process(*model), process(*up, env=environment) as server:
         wait_for(f"http://127.0.0.1:{port}/v1/health/", server)
         made = Bench(port, server.pid, Report(), times)
         for part in parts:
