@@ -117,7 +117,7 @@ def _keep_what_is_loaded(loading: threading.Thread) -> None:
     loading.join()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000)
+    gc.set_threshold(5_000)
 
 
 async def _work() -> None:
