@@ -294,11 +294,15 @@ LEASE_SECONDS = env_int("ADE_LEASE_SECONDS", 30, least=3, most=3600)
 #: A tool that built-in code runs (not the sandbox) may take this long.
 TOOL_TIMEOUT_SECONDS = env_int("TOOL_SANDBOX_TIMEOUT", 180, least=1, most=3600)
 #: Events wait this long for company before they are written and sent to pages.
-EVENT_BATCH_SECONDS = 0.03
+EVENT_BATCH_SECONDS = 0.025
 #: A callback is tried so often, each time for so long; the first pause between two tries doubles: 20 s to 320 s, ten minutes.
 CALLBACK_TRIES = 6
 CALLBACK_SECONDS = 5.0
 CALLBACK_PAUSE_SECONDS = 20
+#: A page that takes no frame for so long is let go; it connects again when it is back.
+SOCKET_PATIENCE_SECONDS = 20
+#: A run that tells nothing for so long is not coming back.
+STREAM_SILENCE_SECONDS = 1800
 #: How long the events of a run are kept for readers that resume.
 EVENT_RETENTION_HOURS = env_int("ADE_EVENT_RETENTION_HOURS", 3, least=1, most=24 * 365)
 

@@ -30,7 +30,7 @@ from agents.services import execution
 from agents.services.images import embed_images
 from agents.services.messages import list_messages as find_messages
 from agents.services.opening import StartedRun
-from agents.services.runs import find_same_request, get_run_for
+from agents.services.runs import check_events_are_kept, find_same_request, get_run_for
 from agents.streams import follow
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core import threads
@@ -48,8 +48,7 @@ async def create_message(request: ApiRequest, agent_id: AgentId, body: MessageOp
     if body.streaming:
         return await _stream(request, agent_id, body)
     started = await _start(request, agent_id, body, run_type="send_message")
-    format = Format.of({"include_return_message_types": body.include_return_message_types})
-    folded = await fold(started.run_id, follow(started.run_id), format)
+    folded = await fold(started.run_id, follow(started.run_id), _format(body))
     if folded is None:
         raise Gone(
             f"The events of run {started.run_id} are no longer kept; its messages are in the agent's list."
@@ -107,23 +106,27 @@ async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, ru
 
 async def _stream(request: ApiRequest, agent_id: str, body: MessageOptions) -> HttpResponseBase:
     started = await _start(request, agent_id, body, run_type="send_message_streaming")
-    is_numbered = body.background
+    format, is_numbered = _format(body), body.background
     if started.is_repeat:
         run = await threads.run(get_run_for, caller=request.auth, run_id=started.run_id)
+        check_events_are_kept(run)
         is_numbered = run.background
+        if is_numbered:
+            # The numbers of a stream belong to the form in which it was ordered.
+            format = Format.of(run)
     return sse_response(
         Reader(
             run_id=started.run_id,
-            format=Format(
-                stream_tokens=body.stream_tokens,
-                message_types=frozenset(body.include_return_message_types)
-                if body.include_return_message_types is not None
-                else None,
-            ),
+            format=format,
             include_pings=body.include_pings,
             is_numbered=is_numbered,
         )
     )
+
+
+def _format(body: MessageOptions) -> Format:
+    types = body.include_return_message_types
+    return Format(stream_tokens=body.stream_tokens, message_types=None if types is None else frozenset(types))
 
 
 def _plain(started: StartedRun, folded: Folded) -> HttpResponse:

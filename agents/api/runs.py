@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
-from django.utils import timezone
 from ninja import Query, Router
 
 from agents.api.schemas.message import ResumeStream
@@ -18,7 +15,7 @@ from agents.api.wire import wire_messages
 from agents.services import runs
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core import threads
-from letta_ade.core.errors import Gone, Invalid
+from letta_ade.core.errors import Invalid
 from letta_ade.core.schemas import PageQuery, RunId, respond
 
 router = Router()
@@ -63,14 +60,13 @@ async def stream_run(
     run = await threads.run(runs.get_run_for, caller=request.auth, run_id=run_id)
     if not run.background:
         raise Invalid("Only a run that was started with background: true has a stream to come back to.")
-    if run.has_ended and run.created_at < timezone.now() - timedelta(hours=settings.EVENT_RETENTION_HOURS):
-        raise Gone(f"The events of this run were kept for {settings.EVENT_RETENTION_HOURS} hours.")
+    runs.check_events_are_kept(run)
     return sse_response(
         Reader(
             run_id=run.id,
-            format=Format.of(run.request_config),
-            include_pings=asked.include_pings,
+            format=Format.of(run),
+            include_pings=asked.include_pings is not False,
             is_numbered=True,
-            after=asked.starting_after,
+            after=asked.starting_after or 0,
         )
     )

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.http import StreamingHttpResponse
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from agents.api.streaming import Format, Translator, error_message, ping, stop_reason, usage
+from agents.event_rows import whole_characters
 from agents.runtime.events import Event, RunEnded
-from agents.streams import follow_batches
+from agents.services.silent_runs import end_silent_run
+from agents.streams import following
+from letta_ade.core.asgi import LiveResponse
 
 DONE = b"data: [DONE]\n\n"
-#: One stored event gives at most this many numbered messages; the number of a message tells event and place.
-_PLACES = 32
-#: A run that says nothing for so long is not coming back.
-_LONGEST_SILENCE_SECONDS = 1800.0
+#: One stored event gives fewer numbered messages than this: a stored message has at most 128 otids. The number of a message
+#: tells its event and its place.
+_PLACES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class Reader:
     after: int = 0
 
 
-def sse_response(reader: Reader) -> StreamingHttpResponse:
+def sse_response(reader: Reader) -> LiveResponse:
     """The stream as an HTTP answer. It ends with the run; the run goes on when the reader leaves."""
-    response = StreamingHttpResponse(sse_stream(reader), content_type="text/event-stream; charset=utf-8")
+    response = LiveResponse(sse_stream(reader), content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"
     return response
@@ -47,12 +47,20 @@ def sse_response(reader: Reader) -> StreamingHttpResponse:
 
 def frame(message: Any) -> bytes:
     """A normal event: no name, or the client would drop it."""
-    return b"data: " + to_json(message) + b"\n\n"
+    return b"data: " + _json(message) + b"\n\n"
 
 
 def error_frame(message: Any) -> bytes:
     """The one named event: the client raises it."""
     return b"event: error\n" + frame(message)
+
+
+def _json(message: Any) -> bytes:
+    try:
+        return to_json(message)
+    except PydanticSerializationError:
+        # Half of a surrogate pair: some servers cut an emoji in two.
+        return whole_characters(json.dumps(message, ensure_ascii=False)).encode()
 
 
 async def sse_stream(reader: Reader) -> AsyncGenerator[bytes, None]:
@@ -61,13 +69,30 @@ async def sse_stream(reader: Reader) -> AsyncGenerator[bytes, None]:
     if reader.include_pings:
         yield encoder.ping()
     first_seq = (reader.after - 1) // _PLACES + 1 if reader.after else 1
-    async with aclosing(_batches(reader.run_id, first_seq - 1)) as batches:
-        async for batch in batches:
-            if not batch and reader.include_pings:
-                yield encoder.ping()
-            if frames := b"".join(frame for seq, event in batch for frame in encoder.frames(seq, event)):
+    keepalive: float = settings.KEEPALIVE_SECONDS
+    sent = heard = time.monotonic()
+    async with following(reader.run_id, after=first_seq - 1) as follower:
+        while True:
+            batch = await follower.next(max(0.0, sent + keepalive - time.monotonic()))
+            if batch is None:
+                break
+            now = time.monotonic()
+            frames = b"".join([frame for seq, event in batch for frame in encoder.frames(seq, event)])
+            if batch:
+                heard = now
+            elif now - heard >= settings.STREAM_SILENCE_SECONDS:
+                await end_silent_run(reader.run_id)
+                heard = now
+            if not frames and now - sent >= keepalive:
+                # Also while events come of which this reader is told nothing: to it the connection is just as quiet.
+                frames, sent = encoder.ping() if reader.include_pings else b"", now
+            has_ended = bool(batch) and isinstance(batch[-1][1], RunEnded)
+            # A reader that does not read stays here, and should hold as little as can be.
+            del batch
+            if frames:
                 yield frames
-            if batch and isinstance(batch[-1][1], RunEnded):
+                sent = time.monotonic()
+            if has_ended:
                 return
     yield _broken_off(reader)
 
@@ -85,12 +110,15 @@ class _Encoder:
 
     def frames(self, seq: int, event: Event) -> Iterator[bytes]:
         for place, message in enumerate(self._translator.messages(event)):
-            number = (seq - 1) * _PLACES + min(place, _PLACES - 1) + 1
+            number = (seq - 1) * _PLACES + place + 1
             if number > self._reader.after:
-                self._last = number
-                yield frame({**message, "seq_id": number} if self._reader.is_numbered else message)
+                if self._reader.is_numbered:
+                    self._last = message["seq_id"] = number
+                yield frame(message)
         if isinstance(event, RunEnded):
-            yield _ending(event, (seq - 1) * _PLACES + 1 if self._reader.is_numbered else None)
+            # A killed process may have told more than it had written: the number still rises.
+            number = max((seq - 1) * _PLACES, self._last or 0) + 1
+            yield _ending(event, number if self._reader.is_numbered else None)
 
 
 def _ending(event: RunEnded, seq_id: int | None) -> bytes:
@@ -100,42 +128,12 @@ def _ending(event: RunEnded, seq_id: int | None) -> bytes:
 
 
 def _broken_off(reader: Reader) -> bytes:
-    """The end of a stream whose run told no end, or nothing for too long."""
+    """The end of a stream whose run told no end."""
     error = {
         "run_id": reader.run_id,
         "error_type": "stream_incomplete",
         "message": "The stream ended before the run did.",
-        "detail": "Look at the run itself for how it ended.",
+        "detail": "A run of the background goes on: read its stream again after the last number. Else look at the run itself.",
     }
     stop = {"message_type": "stop_reason", "stop_reason": "error"}
     return frame(stop) + error_frame(error_message(error, None)) + DONE
-
-
-async def _batches(run_id: str, after: int) -> AsyncGenerator[list[tuple[int, Event]], None]:
-    """The events, as many at once as have come; an empty list whenever none came for the keep-alive time.
-
-    Ends after a silence that is too long.
-    """
-    heard = time.monotonic()
-    async with aclosing(follow_batches(run_id, after=after)) as batches:
-        waiting = asyncio.ensure_future(_next(batches))
-        try:
-            while time.monotonic() - heard < _LONGEST_SILENCE_SECONDS:
-                # Not wait_for: it would cancel the generator at each silence.
-                done, _ = await asyncio.wait({waiting}, timeout=settings.KEEPALIVE_SECONDS)
-                if not done:
-                    yield []
-                    continue
-                heard = time.monotonic()
-                batch = waiting.result()
-                if batch is None:
-                    return
-                yield batch
-                waiting = asyncio.ensure_future(_next(batches))
-        finally:
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-
-
-async def _next(batches: AsyncIterator[list[tuple[int, Event]]]) -> list[tuple[int, Event]] | None:
-    return await anext(batches, None)

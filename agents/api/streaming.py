@@ -5,6 +5,7 @@ Streamed and plain answers come from the same translation: a plain one is the fo
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from typing import Any
 
 from agents.api.schemas.message import LettaResponse, StopReason, UsageStatistics
 from agents.api.wire import WireMessage, head, hidden_fields, wire_messages
-from agents.models import Message
+from agents.models import Message, Run
 from agents.runtime.events import (
     Event,
     ReasoningDelta,
     ReasoningHidden,
     RunEnded,
+    RunStarted,
     StepStored,
     TextDelta,
     ToolCallDelta,
@@ -27,6 +29,8 @@ from agents.runtime.events import (
 
 #: What a run stores that is not said to the client: its own input, and notes to the model.
 _SILENT_ROLES = frozenset({"user", "system", "summary"})
+#: Providers whose pieces of a tool call each name the tool; those of all others do so once, at its beginning.
+_NAMES_EACH_PIECE = frozenset({"anthropic", "bedrock"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +40,17 @@ class Format:
     stream_tokens: bool = False
     #: None: all types.
     message_types: frozenset[str] | None = None
+    #: The handle of the model, for a reader that comes in the middle; one from the start is told by the run.
+    model: str = ""
 
     @classmethod
-    def of(cls, request_config: dict[str, Any]) -> Format:
+    def of(cls, run: Run) -> Format:
         """The form in which a run was ordered."""
-        types = request_config.get("include_return_message_types")
+        types = run.request_config.get("include_return_message_types")
         return cls(
-            stream_tokens=bool(request_config.get("stream_tokens")),
+            stream_tokens=bool(run.request_config.get("stream_tokens")),
             message_types=None if types is None else frozenset(types),
+            model=run.metadata.get("model", ""),
         )
 
 
@@ -53,6 +60,10 @@ class Translator:
     def __init__(self, run_id: str, format: Format) -> None:
         self._run_id = run_id
         self._format = format
+        self._names_each_piece = _names_each_piece(format.model)
+        #: The fields that the pieces of one message share, and what they were made for.
+        self._head: WireMessage = {}
+        self._head_of: tuple[str, str, str, int] | None = None
 
     def messages(self, event: Event) -> list[WireMessage]:
         """The messages that the event stands for; none for most. The end of a run is not among them (`ending`)."""
@@ -71,6 +82,8 @@ class Translator:
         return found
 
     def _piece(self, event: Event) -> list[WireMessage]:
+        if isinstance(event, RunStarted):
+            self._names_each_piece = _names_each_piece(event.model)
         if not self._format.stream_tokens:
             return []
         match event:
@@ -84,7 +97,9 @@ class Translator:
             case ToolCallStarted():
                 return [self._call(event, {"name": event.name, "tool_call_id": event.tool_call_id})]
             case ToolCallDelta():
-                return [self._call(event, {"arguments": event.arguments, "tool_call_id": event.tool_call_id})]
+                name = {"name": event.name} if self._names_each_piece else {}
+                piece = {"arguments": event.arguments, "tool_call_id": event.tool_call_id}
+                return [self._call(event, {**name, **piece})]
             case _:
                 return []
 
@@ -99,17 +114,23 @@ class Translator:
         event: TextDelta | ReasoningDelta | ReasoningHidden | ToolCallStarted | ToolCallDelta,
         **fields: Any,
     ) -> WireMessage:
-        return {
-            **head(
+        second = int(time.time())
+        head_of = (message_type, event.message_id, event.otid, second)
+        if head_of != self._head_of:
+            self._head_of = head_of
+            self._head = head(
                 message_type,
                 message_id=event.message_id,
                 otid=event.otid,
-                date=datetime.now(UTC),
+                date=datetime.fromtimestamp(second, UTC),
                 step_id=event.step_id,
                 run_id=self._run_id,
-            ),
-            **fields,
-        }
+            )
+        return {**self._head, **fields}
+
+
+def _names_each_piece(handle: str) -> bool:
+    return handle.partition("/")[0] in _NAMES_EACH_PIECE
 
 
 def ping(run_id: str, seq_id: int | None) -> WireMessage:

@@ -25,7 +25,7 @@ from agents.services.conversations import get_conversation_of
 from agents.services.journal import DatabaseJournal
 from agents.services.opening import OpenedRun, StartedRun, open_run, queue_run, take_up_run
 from agents.services.run_requests import RunRequest
-from agents.streams import RunStream, abandon, flush, follow, open_stream, publish
+from agents.streams import RunStream, abandon, flush, follow, let_go, open_stream, publish
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import notices, threads
 from letta_ade.core.errors import AdeError, Conflict, NotFound
@@ -108,6 +108,7 @@ async def close() -> None:
     """End what runs and write what waits. Called once, when the server stops."""
     await stop_all()
     await flush()
+    let_go()
 
 
 async def watch_leases() -> None:
@@ -158,7 +159,7 @@ def _launch(opened: OpenedRun) -> asyncio.Task[None]:
     """The task that works on the run."""
     run_id = opened.open_run.run.id
     token = CancelToken()
-    stream = open_stream(run_id, after_seq=opened.last_event)
+    stream = open_stream(run_id, owner=leases.OWNER, after_seq=opened.last_event)
     # A context of its own: one made inside a request dies with the request's thread context.
     task = asyncio.get_running_loop().create_task(
         _drive(opened, stream, token), name=run_id, context=contextvars.Context()

@@ -14,9 +14,11 @@ from django.db import transaction
 from django.utils import timezone
 from procrastinate.exceptions import AlreadyEnqueued
 
+from agents.event_rows import append_event
 from agents.models import Conversation, Message, Run, RunEvent, RunLease
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.endings import error_payload
+from agents.runtime.events import RunEnded
 from agents.services import run_rows
 from agents.services.context import searchable_text
 from agents.services.run_ends import announce_end
@@ -36,8 +38,6 @@ RUN_QUEUE = "runs"
 STOP_TOPIC = "stop_run"
 #: A run that has cost so many processes their life is not given to another one.
 _MOST_ATTEMPTS = 3
-#: Between the events of a run and an end from outside: a process that has lost its lease may still be writing some.
-_EVENT_GAP = 10_000
 
 
 class RunBusy(Conflict):
@@ -256,9 +256,7 @@ def end_from_outside(
     run.save()
     run.steps.filter(status="pending").update(status="failed", stop_reason=stop_reason, error_data=error)
     _keep_inputs(run)
-    last = RunEvent.objects.filter(run=run).order_by("-seq").values_list("seq", flat=True).first() or 0
-    data = {"status": status, "stop_reason": stop_reason, "usage": {}, "error": error, "duration_ms": 0}
-    RunEvent.objects.create(run=run, seq=last + _EVENT_GAP, type="RunEnded", data=data)
+    append_event(run_id, RunEnded(status=status, stop_reason=stop_reason, error=error))
     announce_end(run)
 
 

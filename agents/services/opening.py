@@ -47,8 +47,6 @@ from tools.services.tools import tool_schema
 
 #: A request that is sent again with the same otids within this time gets the first one's run.
 _REPEAT_WINDOW = timedelta(hours=3)
-#: Between the events of a run and those after another process has taken it up: the first one may still be writing some.
-_EVENT_GAP = 1000
 
 _TOOL = Select(Tool, "tool")
 #: By name, so that equal requests begin with equal text, which providers cache.
@@ -148,13 +146,10 @@ def take_up_run(run_id: str) -> OpenedRun | None:
     assert isinstance(opened, OpenedRun), "a repeat is recognised before a run is queued"
     steps = run.steps.aggregate(last=Max("number"))["last"]
     last_event = RunEvent.objects.filter(run=run).aggregate(last=Max("seq"))["last"]
+    opened = replace(opened, last_event=last_event or 0)
     if steps is None:
-        return replace(opened, last_event=last_event + _EVENT_GAP if last_event else 0)
-    return replace(
-        opened,
-        snapshot=replace(opened.snapshot, resumed=_resumed(run, steps)),
-        last_event=(last_event or 0) + _EVENT_GAP,
-    )
+        return opened
+    return replace(opened, snapshot=replace(opened.snapshot, resumed=_resumed(run, steps)))
 
 
 def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:

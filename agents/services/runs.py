@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
@@ -13,7 +14,7 @@ from agents.models import Message, Run, Step
 from agents.models.run import ACTIVE_STATUSES
 from agents.services.messages import MessagePage, page_of
 from letta_ade.accounts.auth import Caller
-from letta_ade.core.errors import NotFound
+from letta_ade.core.errors import Gone, NotFound
 from letta_ade.core.pagination import PageRequest, paginate
 
 #: The longest pause of an SDK before it repeats a request is 8 s.
@@ -63,6 +64,15 @@ def get_run_for(*, caller: Caller, run_id: str) -> Run:
     if run is None:
         raise NotFound(f"There is no run {run_id!r}.")
     return run
+
+
+def check_events_are_kept(run: Run) -> None:
+    """Raise Gone for a run whose stream nobody can read any more; what it said is in its messages."""
+    hours: int = settings.EVENT_RETENTION_HOURS
+    if run.has_ended and run.created_at < timezone.now() - timedelta(hours=hours):
+        raise Gone(
+            f"The events of run {run.id} were kept for {hours} hours; its messages are in the agent's list."
+        )
 
 
 def find_same_request(*, caller: Caller, agent_id: str, fingerprint: str) -> Run | None:

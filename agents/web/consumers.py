@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
 
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from agents.runtime.events import RunEnded, StepStored
 from agents.streams import follow_batches
 from agents.web import fragments
 from agents.web.live_transcript import LiveRun
+from agents.web.sockets import PatientConsumer
 from agents.web.transcript_rows import load_frame, load_run, runs_since
 from agents.web.workbench_page import Bench, line_of, open_bench
 from letta_ade.accounts.websockets import resolve_websocket, until_shut_out
@@ -23,15 +22,11 @@ from letta_ade.core.errors import AdeError, NotFound, Unauthenticated
 from letta_ade.core.nudges import agent_group, workspace_group
 from memory.models import Block
 
-logger = logging.getLogger(__name__)
-
 #: Close codes that tell the page not to try again.
 UNAUTHENTICATED, FORBIDDEN, NOT_FOUND = 4401, 4403, 4404
-#: "Try again later": the page reconnects and catches up.
-TRY_AGAIN = 1013
 
 
-class WorkbenchConsumer(AsyncWebsocketConsumer):
+class WorkbenchConsumer(PatientConsumer):
     """One open page of one agent.
 
     A slow page holds up only its own tasks: events wait in the run's ring or table, and what else changed is kept as names of
@@ -41,7 +36,6 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
     bench: Bench
 
     async def connect(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
         self._followed: set[str] = set()
         self._wanted: set[str] = set()
         self._is_wanted = asyncio.Event()
@@ -58,16 +52,14 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
         for group in self._groups:
             await self.channel_layer.group_add(group, self.channel_name)
         # Only after joining: what happens from here on is either found below or told.
-        self._spawn(self._catch_up())
-        self._spawn(self._redraw_what_changed())
-        self._spawn(self._leave_when_shut_out())
+        self.spawn(self._catch_up())
+        self.spawn(self._redraw_what_changed())
+        self.spawn(self._leave_when_shut_out())
 
     async def disconnect(self, code: int) -> None:
         for group in self._groups:
             await self.channel_layer.group_discard(group, self.channel_name)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().disconnect(code)
 
     async def nudge(self, message: dict[str, Any]) -> None:
         """Something happened; never waits for the browser."""
@@ -83,21 +75,6 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
     def _agent_id(self) -> str:
         agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]
         return agent_id
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.create_task(self._guard(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _guard(self, work: Any) -> None:
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            # Whatever failed, the page reconnects and is drawn anew.
-            logger.exception("the workbench of %s lost its stream", self._agent_id())
-            await self.close(TRY_AGAIN)
 
     async def _catch_up(self) -> None:
         """Draw what the page may have missed: its newest run, those after it, and the panes beside."""
@@ -116,7 +93,7 @@ class WorkbenchConsumer(AsyncWebsocketConsumer):
     def _follow(self, run_id: str, *, is_known: bool) -> None:
         if run_id not in self._followed:
             self._followed.add(run_id)
-            self._spawn(self._watch(run_id, is_known=is_known))
+            self.spawn(self._watch(run_id, is_known=is_known))
 
     async def _watch(self, run_id: str, *, is_known: bool) -> None:
         """A run from its first event to its end, and then as it is stored. The first frame draws all there is so far."""

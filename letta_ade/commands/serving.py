@@ -17,6 +17,8 @@ APPLICATION = "letta_ade.asgi:application"
 #: SIGTERM promises ten seconds: open answers get three, the application's own end has its limit, then we leave.
 GRACE_SECONDS = 3
 LAST_RESORT_SECONDS = 9.5
+#: A connection that takes nothing for so long is dropped, and with it what waits for it.
+STALLED_SECONDS = 300
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
@@ -30,6 +32,8 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
             sockets.append(listener)
             if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             chosen = sockets[0].getsockname()[1] if port == 0 and len(sockets) > 1 else address[1]

@@ -10,13 +10,13 @@ import asyncio
 import inspect
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
 from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
-from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.urls import Resolver404, ResolverMatch, get_resolver, set_script_prefix
 
 from letta_ade.core import threads
@@ -46,6 +46,20 @@ class Disconnected(Exception):
     """The client went away before its request was complete."""
 
 
+class LiveResponse(HttpResponseBase):
+    """An answer that is sent while it is made.
+
+    Not Django's: that one wraps each piece once more, and leaves it to the garbage collector to close what made them.
+    """
+
+    streaming = True
+
+    def __init__(self, body: AsyncGenerator[bytes, None], *, content_type: str) -> None:
+        """`body` is closed when it has ended or the client has left."""
+        super().__init__(content_type=content_type)
+        self.body = body
+
+
 class ApiHandler:
     """Answers requests of one URL configuration; both forms of a trailing slash are the same address."""
 
@@ -66,14 +80,20 @@ class ApiHandler:
                 {},
             )
             return
+        # The request is gone before its answer is sent: a stream may last for hours, and the request hold images.
+        response, headers = await self._respond(scope, body)
+        await _send(response, receive, send, headers)
+
+    async def _respond(
+        self, scope: Scope, body: tempfile.SpooledTemporaryFile[bytes]
+    ) -> tuple[HttpResponseBase, dict[str, str]]:
         set_script_prefix("/")
         with body:
             request = ASGIRequest(dict(scope), body)
             cors = _cors_headers(request)
             if request.method == "OPTIONS" and cors:
-                await _send(JsonResponse({}), receive, send, {**cors, **_PREFLIGHT_HEADERS})
-                return
-            await _send(await self._answer(request), receive, send, cors)
+                return JsonResponse({}), {**cors, **_PREFLIGHT_HEADERS}
+            return await self._answer(request), cors
 
     async def _answer(self, request: ASGIRequest) -> HttpResponseBase:
         match = self._resolve(request.path_info)
@@ -81,10 +101,16 @@ class ApiHandler:
             return _error(404, f"There is no route {request.path_info!r}.")
         request.resolver_match = match
         try:
-            if not inspect.iscoroutinefunction(match.func):
-                return await threads.run(match.func, request, *match.args, **match.kwargs)
-            async with ThreadSensitiveContext(executor=threads.pool()):
-                return cast(HttpResponseBase, await match.func(request, *match.args, **match.kwargs))
+            response: HttpResponseBase
+            if inspect.iscoroutinefunction(match.func):
+                async with ThreadSensitiveContext(executor=threads.pool()):
+                    response = await match.func(request, *match.args, **match.kwargs)
+            else:
+                response = await threads.run(match.func, request, *match.args, **match.kwargs)
+            assert isinstance(response, LiveResponse) or not response.streaming, (
+                "Django's kind is not sent here"
+            )
+            return response
         except Exception:
             # The API maps its own errors; what arrives here is a fault of ours, and the client must not wait for ever.
             logger.exception("%s %s failed", request.method, request.path_info)
@@ -131,9 +157,9 @@ async def _read_body(receive: Receive) -> tempfile.SpooledTemporaryFile[bytes]:
 async def _send(response: HttpResponseBase, receive: Receive, send: Send, extra: dict[str, str]) -> None:
     headers = [(name.lower().encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [(name.encode("ascii"), value.encode("latin1")) for name, value in extra.items()]
-    if isinstance(response, StreamingHttpResponse):
+    if isinstance(response, LiveResponse):
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await _stream(response, receive, send)
+        await _stream(response.body, receive, send)
         return
     content = cast(bytes, getattr(response, "content", b""))
     if not response.has_header("Content-Length"):
@@ -142,11 +168,11 @@ async def _send(response: HttpResponseBase, receive: Receive, send: Send, extra:
     await send({"type": "http.response.body", "body": content})
 
 
-async def _stream(response: StreamingHttpResponse, receive: Receive, send: Send) -> None:
+async def _stream(body: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
     """Send the body as it comes; stop reading it when the client goes away."""
 
     async def pump() -> None:
-        async for chunk in cast(Any, response.streaming_content):
+        async for chunk in body:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -163,6 +189,7 @@ async def _stream(response: StreamingHttpResponse, receive: Receive, send: Send)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await body.aclose()
 
 
 def _error(status: int, detail: str) -> JsonResponse:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from agents.api.sse import Reader, sse_stream
 from agents.api.streaming import Format
-from agents.models import Agent, Run
+from agents.models import Agent, Run, RunLease
 from agents.services import execution
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.run_requests import InputMessage, RunRequest
@@ -26,6 +26,7 @@ from letta_ade.llm.testing import (
     ScriptedModel,
     error,
     gate,
+    hang,
     hidden_reasoning,
     installed,
     reasoning,
@@ -35,6 +36,7 @@ from letta_ade.llm.testing import (
 from memory.services.blocks import BlockDraft
 from tests.support.api import asgi_client, events_of
 from tests.support.factories import make_caller
+from tests.support.transcripts import added_up
 from tests.support.workers import run_queue_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,22 +81,6 @@ def once_called(called: asyncio.Event, *pieces: Any) -> Callable[[dict[str, Any]
         return list(pieces)
 
     return reply
-
-
-def joined(messages: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, str]]:
-    """Pieces put together by id and otid, as clients do it."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for message in messages:
-        into = found.setdefault((message["id"], message["otid"]), {"type": message["message_type"]})
-        calls = message.get("tool_calls")
-        for call in calls if isinstance(calls, list) else [calls] if calls else []:
-            key = f"call {call['tool_call_id']}"
-            into[key] = into.get(key, "") + (call.get("arguments") or "")
-            into.setdefault(f"name {call['tool_call_id']}", call.get("name") or "")
-        for field in ("content", "reasoning", "hidden_reasoning", "tool_return", "state"):
-            if message.get(field):
-                into[field] = into.get(field, "") + message[field]
-    return found
 
 
 TURN: list[list[Any]] = [
@@ -161,7 +147,7 @@ async def test_tokens_put_together_are_the_stored_messages(
     assert len(pieces) > 4
     assert len({message["id"] for message in pieces}) == 2
     stored = (await api.get(f"/agents/{agent.id}/messages")).json()[2:]
-    assert joined(messages[1:-2]) == joined(stored)
+    assert added_up(messages[1:-2]) == added_up(stored)
     calls = [message["tool_call"] for message in messages if message["message_type"] == "tool_call_message"]
     assert all(call["tool_call_id"] for call in calls)
     assert [call["name"] for call in calls if "name" in call] == ["memory_insert", "conversation_search"]
@@ -252,7 +238,9 @@ async def test_a_cancelled_run_ends_its_stream_and_keeps_what_was_said(
     assert stop["stop_reason"] == "cancelled"
     said = [message for message in messages if message["message_type"] == "assistant_message"]
     stored = (await api.get(f"/agents/{agent.id}/messages")).json()
-    assert joined(said) == joined([each for each in stored if each["message_type"] == "assistant_message"])
+    assert added_up(said) == added_up(
+        [each for each in stored if each["message_type"] == "assistant_message"]
+    )
 
 
 async def start(agent: Agent, **fields: Any) -> str:
@@ -293,13 +281,74 @@ async def test_a_silent_model_is_bridged_by_pings(
     assert pings >= 3
 
 
+async def test_pings_come_also_while_the_model_speaks_and_this_reader_is_told_nothing(
+    api: httpx.AsyncClient, agent: Agent, model: ScriptedModel, settings: Any
+) -> None:
+    settings.KEEPALIVE_SECONDS = 0.02
+    model._word_seconds = 0.005
+    model.add(text("word " * 40))
+    kinds = types(read((await post(api, agent)).text))
+    assert kinds.count("ping") > 3
+    assert kinds[-3:] == ["assistant_message", "stop_reason", "usage_statistics"]
+
+
+async def test_without_pings_a_silent_model_leaves_the_stream_silent(
+    api: httpx.AsyncClient, agent: Agent, model: ScriptedModel, settings: Any
+) -> None:
+    settings.KEEPALIVE_SECONDS = 0.005
+    model._word_seconds = 0.005
+    model.add(text("word " * 10))
+    answer = await post(api, agent, include_pings=False)
+    assert types(read(answer.text)) == ["assistant_message", "stop_reason", "usage_statistics"]
+
+
+async def test_a_run_that_tells_nothing_for_too_long_is_failed_and_every_reader_is_told_why(
+    api: httpx.AsyncClient, agent: Agent, model: ScriptedModel, settings: Any
+) -> None:
+    settings.KEEPALIVE_SECONDS, settings.STREAM_SILENCE_SECONDS = 0.01, 0.05
+    model.add(hang())
+    run_id = await start(agent)
+    readers = [sse_stream(Reader(run_id=run_id, format=Format())) for _ in range(2)]
+    bodies = await asyncio.gather(*(whole(reader) for reader in readers))
+    for body in bodies:
+        messages = read(body)
+        assert types(messages)[-2:] == ["stop_reason", "error_message"]
+        assert set(types(messages)[:-2]) == {"ping"}
+        assert messages[-1]["error_type"] == "stream_incomplete"
+        assert "told nothing" in messages[-1]["message"]
+    run = await threads.run(Run.objects.get)
+    assert (run.status, run.stop_reason) == ("failed", "error")
+    assert run.metadata["error"]["message"] == messages[-1]["message"]
+    assert not await threads.run(RunLease.objects.exists)
+    model.add(text("The next message is answered."))
+    assert "answered" in (await post(api, agent)).text
+
+
+async def whole(stream: AsyncIterator[bytes]) -> str:
+    return b"".join([frame async for frame in stream]).decode()
+
+
+async def test_half_of_a_surrogate_pair_does_not_break_a_stream(
+    api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
+) -> None:
+    """The model's reply then cannot be stored, which ends the run, but never its stream."""
+    model.add(text("Half \ud83d"))
+    messages = read((await post(api, agent, stream_tokens=True)).text)
+    said = "".join(each["content"] for each in messages if each["message_type"] == "assistant_message")
+    assert said == "Half \N{REPLACEMENT CHARACTER}"
+
+
 class TestBackground:
     """A background run is numbered, and a reader can come back to it."""
 
+    @pytest.fixture(autouse=True)
+    async def worker(self, agent: Agent) -> AsyncIterator[None]:
+        async with run_queue_worker():
+            yield
+
     async def first(self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel) -> list[dict[str, Any]]:
         model.add(*TURN)
-        async with run_queue_worker():
-            return read((await post(api, agent, background=True, stream_tokens=True)).text)
+        return read((await post(api, agent, background=True, stream_tokens=True)).text)
 
     async def again(self, api: httpx.AsyncClient, run_id: str, body: Any = None) -> list[dict[str, Any]]:
         answer = await api.post(f"/runs/{run_id}/stream", json=body)
@@ -328,6 +377,87 @@ class TestBackground:
                 api, run_id, {"starting_after": message["seq_id"], "include_pings": False}
             )
             assert [each["seq_id"] for each in rest[:-2]] == [each["seq_id"] for each in pieces[at + 1 :]]
+
+    async def test_a_repeat_is_told_in_the_form_of_the_first_request(
+        self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
+    ) -> None:
+        """The numbers belong to that form: a reader that changed it in between would get the wrong rest."""
+        model.add(*TURN)
+        message = {"role": "user", "content": "Tea.", "otid": "123e4567-e89b-42d3-8456-426614174000"}
+        body = {"messages": [message], "streaming": True, "background": True}
+        first = read(
+            (await api.post(f"/agents/{agent.id}/messages", json={**body, "stream_tokens": True})).text
+        )
+        again = read((await api.post(f"/agents/{agent.id}/messages", json=body)).text)
+        assert [each.get("seq_id") for each in again[1:]] == [each.get("seq_id") for each in first[1:]]
+
+    async def test_a_repeat_of_a_request_whose_events_are_gone_is_410(
+        self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel, settings: Any
+    ) -> None:
+        settings.EVENT_RETENTION_HOURS = 1
+        model.add(text("Hi."))
+        message = {"role": "user", "content": "Tea.", "otid": "123e4567-e89b-42d3-8456-426614174000"}
+        body = {"messages": [message], "streaming": True, "background": True}
+        await api.post(f"/agents/{agent.id}/messages", json=body)
+        await threads.run(Run.objects.update, created_at=timezone.now() - timedelta(hours=2))
+        answer = await api.post(f"/agents/{agent.id}/messages", json=body)
+        assert answer.status_code == 410
+        assert "1 hours" in answer.json()["detail"]
+
+    async def test_the_body_may_be_empty_or_full_of_nulls(
+        self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
+    ) -> None:
+        messages = await self.first(api, agent, model)
+        run_id = messages[0]["run_id"]
+        names = (
+            "starting_after",
+            "include_pings",
+            "poll_interval",
+            "batch_size",
+            "run_id",
+            "otid",
+            "agent_id",
+        )
+        for body in (None, {}, dict.fromkeys(names)):
+            again = await self.again(api, run_id, body)
+            assert types(again) == types(messages)
+        for bad in ({"starting_after": -1}, {"starting_after": "soon"}, {"include_pings": "maybe"}):
+            assert (await api.post(f"/runs/{run_id}/stream", json=bad)).status_code == 422
+
+    async def test_an_event_of_many_messages_has_rising_numbers(
+        self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
+    ) -> None:
+        pieces = [
+            piece for number in range(40) for piece in (reasoning(f"Hm {number}."), text(f"So {number}."))
+        ]
+        model.add(pieces)
+        messages = read((await post(api, agent, background=True)).text)
+        numbers = [message["seq_id"] for message in messages[1:-2]]
+        assert len(numbers) == 80
+        assert numbers == sorted(set(numbers))
+        at = numbers[50]
+        rest = await self.again(api, messages[0]["run_id"], {"starting_after": at})
+        assert [each["seq_id"] for each in rest[:-2]] == [at, *numbers[51:]]
+
+    async def test_a_ping_carries_the_last_number(
+        self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel, settings: Any
+    ) -> None:
+        settings.KEEPALIVE_SECONDS = 0.02
+        go_on = asyncio.Event()
+        model.add([text("One"), gate(go_on), text(" two.")])
+        run_id = await start(agent, background=True)
+        body = b""
+        async for part in sse_stream(
+            Reader(run_id=run_id, format=Format(stream_tokens=True), is_numbered=True)
+        ):
+            body += part
+            if b'"ping"' in body.partition(b"One")[2]:
+                go_on.set()
+        messages = read(body.decode())
+        assert messages[0]["seq_id"] is None
+        said = types(messages).index("assistant_message")
+        later = [message for message in messages[said + 1 :] if message["message_type"] == "ping"]
+        assert {message["seq_id"] for message in later[:1]} == {messages[said]["seq_id"]}
 
     async def test_what_has_no_stream_to_come_back_to(
         self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agents.api.streaming import Format, Translator
 from agents.api.wire import wire_messages
 from agents.models import Message
+from agents.runtime.events import Event, RunStarted, ToolCallDelta, ToolCallStarted
 from agents.runtime.reply_stream import ReplyStream
 from letta_ade.core.ids import new_id
 from letta_ade.llm.messages import part_to_data
@@ -81,6 +82,40 @@ def added_up(messages: list[dict[str, Any]]) -> dict[tuple[str, str, str], Any]:
 def test_pieces_add_up_to_the_stored_message(said: list[Piece], called: list[Piece]) -> None:
     sent, stored = asyncio.run(stream([*said, *called]))
     assert added_up(sent) == added_up(wire_messages(stored))
+
+
+def test_a_call_of_anthropics_names_itself_with_each_piece() -> None:
+    """Also for a reader that comes in the middle, to whom the run has not said its model."""
+    started = RunStarted(
+        run_id="run-1",
+        agent_id="agent-1",
+        conversation_id="conv-1",
+        model="anthropic/claude-sonnet-4-5",
+        started_at="2026-03-01T09:14:02+00:00",
+        caller_name="Ada",
+        inputs=[],
+    )
+    common: dict[str, Any] = {
+        "step_id": "step-1",
+        "message_id": new_id("message"),
+        "otid": "o",
+        "tool_call_id": "call_1",
+    }
+    events: list[Event] = [
+        ToolCallStarted(**common, name="look"),
+        ToolCallDelta(**common, name="look", arguments='{"a": '),
+        ToolCallDelta(**common, name="look", arguments="1}"),
+    ]
+    early = Translator("run-1", Format(stream_tokens=True))
+    assert early.messages(started) == []
+    late = Translator("run-1", Format(stream_tokens=True, model=started.model))
+    for translator in (early, late):
+        chunks = [message for event in events for message in translator.messages(event)]
+        assert [chunk["tool_call"] for chunk in chunks] == [
+            {"name": "look", "tool_call_id": "call_1"},
+            {"name": "look", "arguments": '{"a": ', "tool_call_id": "call_1"},
+            {"name": "look", "arguments": "1}", "tool_call_id": "call_1"},
+        ]
 
 
 def test_a_call_names_itself_first_and_its_id_always() -> None:

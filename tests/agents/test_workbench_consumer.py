@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 
 from agents.models import Agent, Message
@@ -15,8 +16,10 @@ from agents.services.agents import AgentDraft, create_agent
 from agents.services.execution import start_run
 from agents.services.run_requests import InputMessage, RunRequest
 from agents.web.consumers import WorkbenchConsumer
+from agents.web.list_consumer import ListConsumer
 from letta_ade.core import threads
 from letta_ade.core.ids import new_id
+from letta_ade.core.nudges import agent_group, send_nudge, workspace_group
 from letta_ade.llm.errors import ModelConnection
 from letta_ade.llm.messages import TextPart
 from letta_ade.llm.testing import ScriptedModel, error, gate, installed, reasoning, text, tool_call
@@ -200,6 +203,70 @@ async def test_a_closed_page_leaves_the_run_alone(agent: Agent, model: ScriptedM
     said = await threads.run(lambda: Message.objects.get(run_id=run_id, role="assistant").content)
     assert "".join(part["text"] for part in said) == "One two."
     await back.disconnect()
+
+
+class StalledBrowser:
+    """A websocket that was opened and is not read any more, as the server sees it."""
+
+    def __init__(self, socket: WebsocketCommunicator, *, reads: int) -> None:
+        self._scope = socket.scope
+        self._reads = reads
+        self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._inbox.put_nowait({"type": "websocket.connect"})
+        self.frames: list[str] = []
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send":
+            if len(self.frames) == self._reads:
+                await asyncio.Event().wait()
+            self.frames.append(message["text"])
+
+    def open(self, consumer: Any) -> asyncio.Task[None]:
+        return asyncio.create_task(consumer(self._scope, self._inbox.get, self._send))
+
+
+async def test_a_page_that_stops_reading_is_let_go_and_leaves_nothing(
+    agent: Agent, model: ScriptedModel, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SOCKET_PATIENCE_SECONDS = 0.05
+    model.add(*(text(f"Answer {number}.") for number in range(3)))
+    watcher = open_socket(agent.id)
+    await ready(watcher)
+    groups = (agent_group(agent.id), workspace_group(agent.workspace_id))
+    joined = [members(group) for group in groups]
+    tasks = asyncio.all_tasks()
+    browser = StalledBrowser(open_socket(agent.id), reads=1)
+    page = browser.open(WorkbenchConsumer.as_asgi())
+    for _ in range(3):
+        run_id = await ask(agent)
+        await until(watcher, f'{run_id}" data-phase="completed"')
+    async with asyncio.timeout(10):
+        await page
+    assert len(browser.frames) == 1
+    assert [members(group) for group in groups] == joined
+    await watcher.disconnect()
+    left = {task for task in asyncio.all_tasks() - tasks if "Consumer" in repr(task.get_coro())}
+    assert not left
+    assert not caplog.records
+
+
+async def test_a_list_that_stops_reading_is_let_go(agent: Agent, settings: Any) -> None:
+    settings.SOCKET_PATIENCE_SECONDS = 0.05
+    browser = StalledBrowser(open_socket(agent.id), reads=0)
+    listing = browser.open(ListConsumer.as_asgi())
+    group = workspace_group(agent.workspace_id)
+    before = members(group)
+    async with asyncio.timeout(10):
+        while members(group) == before:
+            await threads.run(int)
+        await send_nudge(group, "agent_changed")
+        await listing
+    assert members(group) == before
+
+
+def members(group: str) -> set[str]:
+    layer: Any = get_channel_layer()
+    return set(layer.groups.get(group, ()))
 
 
 def _foreign_agent(handle: str) -> Agent:

@@ -39,14 +39,18 @@ def free_port() -> int:
 
 @contextmanager
 def process(*command: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    started = subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        yield started
-    finally:
-        started.send_signal(signal.SIGTERM)
-        started.wait(timeout=20)
+    # A file and not a pipe, which nobody would read: a server that logs would stop when it is full.
+    with tempfile.TemporaryFile() as errors:
+        started = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+        )
+        try:
+            yield started
+        finally:
+            started.send_signal(signal.SIGTERM)
+            started.wait(timeout=20)
+            errors.seek(0)
+            sys.stderr.write(errors.read().decode())
 
 
 def wait_for(url: str, started: subprocess.Popen[bytes]) -> None:
@@ -56,8 +60,7 @@ def wait_for(url: str, started: subprocess.Popen[bytes]) -> None:
                 return
         except httpx.TransportError:
             if started.poll() is not None:
-                assert started.stderr is not None, "the process was given a pipe"
-                raise SystemExit(started.stderr.read().decode()) from None
+                raise SystemExit("the process has ended; what it said comes now") from None
             time.sleep(0.005)
 
 

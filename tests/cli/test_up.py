@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_ade.commands import serving
 from letta_ade.core import postgres_engine, postgres_place
 from tests.cli.conftest import Up, ade
 
@@ -126,3 +127,14 @@ def test_a_data_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> No
     assert refused.returncode == 1
     assert len(refused.stderr.splitlines()) == 1
     assert "Not a directory" in refused.stderr
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux drops stalled connections")
+def test_a_connection_that_takes_nothing_is_dropped_in_time() -> None:
+    [listener] = serving.open_sockets("127.0.0.1", 0)
+    listener.listen()
+    with listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            limit = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert limit == serving.STALLED_SECONDS * 1000

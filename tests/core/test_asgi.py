@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.test import override_settings
 from django.urls import path
 
-from letta_ade.core.asgi import ApiHandler
+from letta_ade.core.asgi import ApiHandler, LiveResponse
 
 # The handler's threads look after their database connections around each call.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,7 +32,7 @@ def fail(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a bug")
 
 
-async def stream(request: HttpRequest) -> StreamingHttpResponse:
+async def stream(request: HttpRequest) -> LiveResponse:
     async def body() -> AsyncGenerator[bytes, None]:
         try:
             yield b"data: 1\n\n"
@@ -42,7 +42,11 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:
         finally:
             closed.set()
 
-    return StreamingHttpResponse(body(), content_type="text/event-stream")
+    return LiveResponse(body(), content_type="text/event-stream")
+
+
+def stream_of_django(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse([b"lost"])
 
 
 urlpatterns = [
@@ -51,6 +55,7 @@ urlpatterns = [
     path("v1/async", show_async),
     path("v1/fail", fail),
     path("v1/stream", stream),
+    path("v1/stream-of-django", stream_of_django),
 ]
 
 
@@ -75,6 +80,8 @@ class Client:
         self.leave = asyncio.Event()
         self.messages: list[MutableMapping[str, Any]] = []
         self.first_chunk = asyncio.Event()
+        #: A client that does not read: sending waits for it.
+        self.is_stalled = False
 
     async def receive(self) -> dict[str, Any]:
         if self._body:
@@ -87,6 +94,8 @@ class Client:
         self.messages.append(message)
         if message.get("body"):
             self.first_chunk.set()
+            if self.is_stalled:
+                await asyncio.Event().wait()
 
     async def run(self) -> Client:
         await ApiHandler(__name__)(self.scope, self.receive, self.send)
@@ -151,6 +160,21 @@ async def test_a_stream_ends_when_the_client_leaves() -> None:
     client.leave.set()
     await running
     assert closed.is_set()
+
+
+async def test_a_stream_is_closed_when_a_client_leaves_that_did_not_read() -> None:
+    closed.clear()
+    client = Client("/v1/stream")
+    client.is_stalled = True
+    running = asyncio.create_task(client.run())
+    await client.first_chunk.wait()
+    client.leave.set()
+    await running
+    assert closed.is_set()
+
+
+async def test_a_stream_of_djangos_kind_is_a_fault_and_not_an_empty_answer() -> None:
+    assert (await Client("/v1/stream-of-django").run()).status == 500
 
 
 @override_settings(ACCEPTABLE_ORIGINS=["https://app.example"])

@@ -21,7 +21,12 @@ def provider() -> Iterator[FakeOpenAI]:
 
 @pytest.fixture(scope="session")
 def server(django_db_setup: None, provider: FakeOpenAI) -> Iterator[RunningServer]:
-    environment = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": provider.base_url, "ADE_LLM_RETRIES": "0"}
+    environment = {
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": provider.base_url,
+        "ADE_LLM_RETRIES": "0",
+        "ADE_JOB_WORKER": "1",
+    }
     with running_server(environment) as running:
         yield running
 

@@ -17,11 +17,9 @@ from django.conf import settings
 _STOP_SECONDS = 15
 
 _SERVE = """
-import socket, sys, uvicorn
-listener = socket.socket(fileno=int(sys.argv[1]))
-config = uvicorn.Config("letta_ade.asgi:application", lifespan="on", log_config=None, access_log=False,
-                        proxy_headers=False, ws="websockets-sansio", timeout_graceful_shutdown=2)
-uvicorn.Server(config).run([listener])
+import socket, sys
+from letta_ade.commands.serving import serve_with_uvicorn
+serve_with_uvicorn([socket.socket(fileno=int(sys.argv[1]))], lambda: None)
 """
 
 

@@ -146,12 +146,16 @@ class CancelRuns(Body):
 
 
 class ResumeStream(Body):
-    """Where a reader of a background run goes on."""
+    """Where a reader of a background run goes on. Null is as good as absent: the SDK's types allow it."""
 
-    starting_after: int = Field(default=0, ge=0)
-    include_pings: bool = True
+    starting_after: int | None = Field(default=None, ge=0)
+    include_pings: bool | None = None
+    # Accepted and without effect: nothing is polled, and the path names the run.
     poll_interval: float | None = None
     batch_size: int | None = None
+    run_id: str | None = None
+    otid: str | None = None
+    agent_id: str | None = None
 
 
 class StopReason(Wire):

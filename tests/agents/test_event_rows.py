@@ -1,0 +1,93 @@
+"""Events in their table: what is written can be read, whatever a model has said, and one run never costs another its events."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError
+
+from agents import event_rows
+from agents.event_rows import Unwritten, append_event, read_page, write_events
+from agents.models import Run, RunEvent
+from agents.runtime.events import Event, RunEnded, StepStarted, TextDelta
+from letta_ade.core.ids import new_id
+from tests.support.factories import make_run
+
+pytestmark = pytest.mark.django_db
+
+END = RunEnded(status="completed", stop_reason="end_turn", usage={"step_count": 1})
+
+
+def said(text: str) -> TextDelta:
+    return TextDelta(step_id="step-1", message_id="message-1", otid="otid-1", text=text)
+
+
+def rows(run_id: str, *events: Event, owner: str = "") -> list[Unwritten]:
+    return [Unwritten(run_id, seq, event, owner) for seq, event in enumerate(events, 1)]
+
+
+def texts(run: Run) -> list[str]:
+    return list(RunEvent.objects.filter(run=run).order_by("seq").values_list("data__text", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('Ünïcode — 😀 "quoted" \\ \n', 'Ünïcode — 😀 "quoted" \\ \n'),
+        ("a null \0 inside", "a null  inside"),
+        ("the letters \\u0000", "the letters \\u0000"),
+        ("backslash and null \\\0", "backslash and null \\"),
+        ("half a pair \ud83d", "half a pair �"),
+        ("two halves \ud83d\ude00", "two halves 😀"),
+    ],
+)
+def test_whatever_a_model_says_is_stored(text: str, kept: str) -> None:
+    run = make_run()
+    assert write_events(rows(run.id, said(text), END)) == []
+    page = read_page(run.id, 0, 10)
+    assert [event for _, event in page.events] == [said(kept), END]
+
+
+def test_a_write_can_be_repeated() -> None:
+    run = make_run()
+    write_events(rows(run.id, said("one"), said("two")))
+    write_events(rows(run.id, said("one"), said("TWO"), said("three")))
+    assert texts(run) == ["one", "two", "three"]
+
+
+def test_a_deleted_run_does_not_cost_the_others_theirs() -> None:
+    run = make_run()
+    assert write_events([*rows(new_id("run"), said("lost")), *rows(run.id, said("kept"))]) == []
+    assert texts(run) == ["kept"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_events_that_postgresql_refuses_do_not_cost_the_others_theirs() -> None:
+    run, other = make_run(), make_run()
+    bad = RunEnded(status="completed", stop_reason="end_turn", usage={"tokens": float("nan")})
+    assert write_events([*rows(run.id, said("kept")), *rows(other.id, bad)]) == [other.id]
+    assert texts(run) == ["kept"]
+
+
+def test_a_lost_connection_is_for_the_caller_to_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(batch: list[Unwritten]) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(event_rows, "_write", fail)
+    with pytest.raises(OperationalError):
+        write_events(rows("run-1", said("x")))
+
+
+def test_a_page_is_read_in_order_and_in_part() -> None:
+    run = make_run(status="running")
+    start = StepStarted(step_id="step-1", number=1, message_id="message-1")
+    write_events(rows(run.id, start, *(said(str(number)) for number in range(2, 6)), END))
+    assert read_page(run.id, 0, 2).events == [(1, start), (2, said("2"))]
+    page = read_page(run.id, 4, 2)
+    assert (page.events, page.is_over) == ([(5, said("5")), (6, END)], True)
+
+
+def test_an_event_is_appended_after_the_last_one() -> None:
+    run = make_run(status="running")
+    append_event(run.id, said("one"))
+    append_event(run.id, END)
+    assert read_page(run.id, 0, 9).events == [(1, said("one")), (2, END)]
