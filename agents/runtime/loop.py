@@ -251,6 +251,7 @@ def _open_step(run: _Run, number: int, request_text: str) -> _OpenStep:
         number=number,
         message_id=new_assistant_message_id(),
         request_text=request_text,
+        context_window=run.snapshot.context_window,
     )
     snapshot = run.snapshot
     rules = ReplyRules(

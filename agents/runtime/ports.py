@@ -51,6 +51,8 @@ class StepStart:
     message_id: str
     #: The exact JSON text that is sent.
     request_text: str
+    #: Tokens.
+    context_window: int
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -146,7 +146,6 @@ def _begin_step(opened: OpenRun, step: StepStart) -> None:
         caller_id=opened.caller.id,
         model=opened.run.metadata["model"],
         endpoint=opened.model_endpoint,
-        window=opened.agent.context_window_limit,
     )
 
 

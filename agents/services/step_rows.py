@@ -74,7 +74,6 @@ def insert_step(
     caller_id: str,
     model: str,
     endpoint: str | None,
-    window: int,
 ) -> None:
     """The pending step and its trace with the exact request."""
     values: dict[str, Any] = {
@@ -89,7 +88,7 @@ def insert_step(
         "model": model,
         "provider": model.split("/", 1)[0],
         "endpoint": endpoint,
-        "window": window,
+        "window": step.context_window,
         "request": step.request_text.replace("\0", ""),
         "hash": hashlib.sha256(step.request_text.encode()).hexdigest(),
     }

@@ -192,10 +192,10 @@ async def test_a_step_that_the_server_broke_off_says_why(agent: Agent, model: Sc
 async def test_a_step_that_could_not_be_stored_ends_with_its_run(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object) -> None:
+    def fail(*args: object, **options: object) -> None:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(journal, "_store_messages", fail)
+    monkeypatch.setattr(journal, "insert_messages", fail)
     model.add(text("Hi."))
     run = await ask(agent)
     [step] = await steps_of(run)
