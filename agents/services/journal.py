@@ -140,8 +140,8 @@ class DatabaseJournal:
 def _begin_step(opened: OpenRun, step: StepStart) -> None:
     insert_step(
         step,
+        lease=opened.lease,
         workspace_id=opened.agent.workspace_id,
-        run_id=opened.run.id,
         agent_id=opened.agent.id,
         caller_id=opened.caller.id,
         model=opened.run.metadata["model"],

@@ -19,10 +19,11 @@ _LEASE = Insert(RunLease)
 _TAKE_LEASE = f"{_LEASE.head}{_LEASE.marks} ON CONFLICT (conversation_id) DO NOTHING RETURNING 1"
 _INSERT_RUN = f"WITH run AS ({_RUN.head}{_RUN.marks}), lease AS ({_TAKE_LEASE}) SELECT count(*) FROM lease"  # noqa: S608 - all of it is ours
 
-_HELD = """
+#: Whether a lease is still the one that was taken; of the table agents_runlease.
+HELD = """
 conversation_id = %(conversation_id)s AND run_id = %(run_id)s AND owner = %(owner)s AND epoch = %(epoch)s
 """
-_LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {_HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
+_LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
 
 _LOCK_CONVERSATION = """
 SELECT compiled_hash, compiled_at, last_message_at FROM agents_conversation WHERE id = %s FOR NO KEY UPDATE
@@ -54,7 +55,7 @@ UPDATE agents_agent AS agent SET
 FROM run WHERE agent.id = run.agent_id
 """
 _END_RUN = (
-    f"WITH lease AS (DELETE FROM agents_runlease WHERE {_HELD} RETURNING run_id), "  # noqa: S608 - all of it is ours
+    f"WITH lease AS (DELETE FROM agents_runlease WHERE {HELD} RETURNING run_id), "  # noqa: S608 - all of it is ours
     + _END.format(which="id IN (SELECT run_id FROM lease)")
 )
 _END_FROM_OUTSIDE = "WITH " + _END.format(which="id = %(run_id)s AND status IN ('created', 'running')")
@@ -86,7 +87,7 @@ def lock_conversation(conversation: Conversation) -> None:
 def lock_lease(lease: RunLease) -> bool:
     """Lock the lease until the transaction ends; False when it is somebody else's by now."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK_LEASE, _held(lease))
+        cursor.execute(_LOCK_LEASE, held_values(lease))
         return cursor.fetchone() is not None
 
 
@@ -103,7 +104,7 @@ def end_run_row(lease: RunLease, end: RunEnd) -> bool:
     After its last step was written: the run's times come from its steps.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_END_RUN, {**_held(lease), **_end_values(end)})
+        cursor.execute(_END_RUN, {**held_values(lease), **_end_values(end)})
         return bool(cursor.rowcount)
 
 
@@ -123,7 +124,8 @@ def _end_values(end: RunEnd) -> dict[str, Any]:
     }
 
 
-def _held(lease: RunLease) -> dict[str, Any]:
+def held_values(lease: RunLease) -> dict[str, Any]:
+    """The parameters of `HELD`."""
     return {
         "conversation_id": lease.conversation_id,
         "run_id": lease.run_id,

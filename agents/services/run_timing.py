@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from agents.models import Message, Run, Step
 from agents.models.message import MessageRole
@@ -24,6 +24,8 @@ _MICROSECOND = timedelta(microseconds=1)
 #: The step of this run ended in a request for approval: what it called was run when somebody had answered.
 _ASKED = "requires_approval"
 _MOST_ERROR_CHARACTERS = 1000
+#: Messages that tell of calls that were run.
+_ROLES = (MessageRole.TOOL, MessageRole.APPROVAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +80,8 @@ def run_ids_of(trace_ids: Iterable[str]) -> list[str]:
 def run_metrics(*, caller: Caller, run_id: str) -> RunMetrics:
     """How long the run took, and with what. Raises NotFound."""
     run = get_run_for(caller=caller, run_id=run_id)
-    messages = Message.objects.filter(run=run, role__in=[MessageRole.TOOL, MessageRole.APPROVAL])
-    names = dict.fromkeys(each["name"] for _, each in _executed(_in_order(messages)))
+    messages = _in_order(Message.objects.filter(run=run, role__in=_ROLES))
+    names = dict.fromkeys(each["name"] for _, each in _executed(messages))
     ids = dict(Tool.objects.filter(workspace_id=run.workspace_id, name__in=names).values_list("name", "id"))
     return RunMetrics(
         run=run,
@@ -95,16 +97,13 @@ def run_spans(*, caller: Caller, run_id: str, limit: int) -> list[Span]:
     """The first spans of the run in the order in which they began; the run itself is the first. Raises NotFound."""
     run = get_run_for(caller=caller, run_id=run_id)
     steps = list(run.steps.order_by("number"))
-    messages = _in_order(
-        Message.objects.filter(
-            Q(run=run) | Q(step__run=run), role__in=[MessageRole.TOOL, MessageRole.APPROVAL]
-        )
-    )
+    own = [step.id for step in steps]
+    # By the ids of the steps: a condition on a joined table beside one on messages would read all messages there are.
+    messages = _in_order(Message.objects.filter(Q(run=run) | Q(step_id__in=own), role__in=_ROLES))
     root = _root(run)
     spans = [root, *_queue_spans(run, root, steps)]
     for step in steps:
         spans += _step_spans(step, root, [each for each in messages if each.step_id == step.id])
-    own = {step.id for step in steps}
     for message, returned in _executed([each for each in messages if each.run_id == run.id]):
         is_own = message.step_id in own
         parent_id = _span_id(message.step_id or "") if is_own else root.id
@@ -113,7 +112,7 @@ def run_spans(*, caller: Caller, run_id: str, limit: int) -> list[Span]:
     return sorted(spans, key=lambda span: span.start_ns)[:limit]
 
 
-def _in_order(messages: Any) -> list[Message]:
+def _in_order(messages: QuerySet[Message]) -> list[Message]:
     columns = ("role", "run_id", "step_id", "created_at", "tool_calls", "tool_returns", "approvals")
     return list(messages.order_by("created_at", "id").only(*columns))
 

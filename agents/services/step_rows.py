@@ -14,32 +14,38 @@ from django.db import connection
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from agents.models import Message, Step
+from agents.models import Message, RunLease, Step
 from agents.models.step import StepStatus
 from agents.runtime.ports import StepEnd, StepStart
+from agents.services.run_rows import HELD, held_values
 from letta_ade.core.ids import new_id
 from letta_ade.core.inserts import Insert
 from letta_ade.llm.messages import Usage
 
 _MESSAGE = Insert(Message)
 
-_INSERT_STEP = """
-WITH step AS (
+# Only under the lease, which whoever takes it away must wait for: a step that came after that would stay pending for ever.
+_INSERT_STEP = f"""
+WITH held AS (
+  SELECT 1 FROM agents_runlease WHERE {HELD} FOR KEY SHARE
+), step AS (
   INSERT INTO agents_step (
     id, created_at, updated_at, started_at, workspace_id, created_by_id, run_id, agent_id, number, status, model_handle,
     provider_name, model_endpoint, context_window_limit, prompt_tokens, completion_tokens, total_tokens, tags
-  ) VALUES (
+  )
+  SELECT
     %(id)s, %(started_at)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(run_id)s, %(agent_id)s,
     %(number)s, 'pending',
-    %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{}'
-  )
+    %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{{}}'
+  FROM held RETURNING id
 )
 INSERT INTO agents_providertrace (
   id, created_at, updated_at, workspace_id, created_by_id, step_id, run_id, call_type, request_text, request_hash, response_text
-) VALUES (
-  %(trace_id)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(id)s, %(run_id)s, 'agent_step', %(request)s, %(hash)s, ''
 )
-"""
+SELECT
+  %(trace_id)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(id)s, %(run_id)s, 'agent_step', %(request)s, %(hash)s, ''
+FROM step
+"""  # noqa: S608 - all of it is ours
 
 _FINISH_STEP = """
 WITH step AS (
@@ -68,21 +74,21 @@ WHERE id = %(id)s
 def insert_step(
     step: StepStart,
     *,
+    lease: RunLease,
     workspace_id: str,
-    run_id: str,
     agent_id: str,
     caller_id: str,
     model: str,
     endpoint: str | None,
 ) -> None:
-    """The pending step and its trace with the exact request."""
+    """The pending step and its trace with the exact request; nothing when the lease is somebody else's by now."""
     values: dict[str, Any] = {
+        **held_values(lease),
         "id": step.step_id,
         "trace_id": new_id("provider_trace"),
         "started_at": step.started_at,
         "workspace_id": workspace_id,
         "caller_id": caller_id,
-        "run_id": run_id,
         "agent_id": agent_id,
         "number": step.number,
         "model": model,

@@ -12,12 +12,13 @@ from django.utils import timezone
 from agents import streams
 from agents.models import Agent, Message, ProviderTrace, Run, RunLease, Step
 from agents.runtime.events import Event, RunEnded, TextDelta
-from agents.runtime.ports import RunEnd
-from agents.services import execution, journal, leases, run_rows
+from agents.runtime.ports import RunEnd, StepStart
+from agents.services import execution, journal, leases, opening, run_rows
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.opening import StartedRun
 from agents.services.run_requests import AnswersInput, InputMessage, RunRequest
 from letta_ade.core import threads
+from letta_ade.core.ids import new_id
 from letta_ade.llm.errors import ModelConnection, ModelRateLimited
 from letta_ade.llm.messages import TextPart
 from letta_ade.llm.testing import ScriptedModel, error, hang, installed, text, tool_call
@@ -162,6 +163,9 @@ async def begun(model: ScriptedModel, agent: Agent) -> StartedRun:
     async for _, event in streams.follow(started.run_id):
         if isinstance(event, TextDelta):
             break
+    # The step is written beside the call.
+    while not await db(Step.objects.exists):
+        pass
     return started
 
 
@@ -301,6 +305,20 @@ async def test_a_step_that_a_dead_worker_left_is_closed_when_another_takes_up_th
     step_id = await db(lose)
     step = await db(lambda: Step.objects.get(id=step_id))
     assert (step.status, step.stop_reason, step.error_type) == ("failed", "error", "stream_task_cancelled")
+
+
+async def test_a_process_that_lost_its_run_begins_no_step_that_nobody_would_end(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    opened = await threads.run(opening.open_run, await db(make_caller), asking(agent))
+    assert not isinstance(opened, StartedRun)
+    step = StepStart(
+        step_id=new_id("step"), number=1, message_id=new_id("message"), request_text="{}", context_window=1
+    )
+    await db(lambda: RunLease.objects.update(epoch=7))
+    await journal.DatabaseJournal(opened.open_run).begin_step(step)
+    assert not await db(Step.objects.exists)
+    assert not await db(ProviderTrace.objects.exists)
 
 
 def test_the_first_word_of_a_run_is_that_of_its_first_step_that_said_one() -> None:
