@@ -16,9 +16,12 @@ from agents.api.agent_context import router as agent_context
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.blocks import router as blocks_of_agents
+from agents.api.jobs import router as jobs
 from agents.api.messages import router as messages
 from agents.api.passages import router as passages
 from agents.api.runs import router as runs
+from agents.api.steps import router as steps
+from agents.api.steps import telemetry_router as telemetry
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
 from letta_ade.accounts.sessions import user_of_cookies
 from letta_ade.core.errors import AdeError, TooManyAttempts, Unauthenticated
@@ -65,6 +68,9 @@ api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/runs", runs, tags=["runs"])
+api.add_router("/jobs", jobs, tags=["runs"])
+api.add_router("/steps", steps, tags=["steps"])
+api.add_router("/telemetry", telemetry, tags=["steps"])
 api.add_router("/models", models, tags=["models"])
 api.add_router("/providers", providers, tags=["providers"])
 

@@ -100,7 +100,7 @@ async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, ru
     if isinstance(body, AsyncMessageOptions):
         asked = replace(asked, background=True, callback_url=body.callback_url or None)
     asked = await embed_images(caller=request.auth, request=asked)
-    config = {**asked.request_config, "fingerprint": fingerprint}
+    config = {**asked.request_config, "fingerprint": fingerprint, **_request_log_id(request)}
     return await execution.start_run(caller=request.auth, request=replace(asked, request_config=config))
 
 
@@ -144,6 +144,12 @@ def _plain(started: StartedRun, folded: Folded) -> HttpResponse:
     # The input is stored: a client that sent it again would say it twice.
     response["x-should-retry"] = "false"
     return response
+
+
+def _request_log_id(request: HttpRequest) -> dict[str, str]:
+    """The id under which a gateway before this server logs the request: the steps of the run carry it."""
+    given = request.headers.get("x-api-request-log-id", "")
+    return {"request_log_id": given[:255]} if given else {}
 
 
 def _wait_seconds(request: HttpRequest) -> float:

@@ -8,14 +8,26 @@ from django.http import HttpResponse, HttpResponseBase
 from ninja import Query, Router
 
 from agents.api.schemas.message import ResumeStream
-from agents.api.schemas.run import RunQuery, RunResponse, RunUsageResponse, StepResponse
+from agents.api.schemas.run import (
+    ActiveRunQuery,
+    RunMetricsResponse,
+    RunQuery,
+    RunResponse,
+    RunUsageResponse,
+    SpanResponse,
+    TraceQuery,
+)
+from agents.api.schemas.step import StepResponse
 from agents.api.sse import Reader, sse_response
 from agents.api.streaming import Format
 from agents.api.wire import wire_messages
+from agents.api.wire_steps import wire_steps
 from agents.services import runs
+from agents.services.run_timing import run_metrics, run_spans
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core import threads
 from letta_ade.core.errors import Invalid
+from letta_ade.core.pagination import MOST_ROWS, PageRequest
 from letta_ade.core.schemas import PageQuery, RunId, respond
 
 router = Router()
@@ -27,9 +39,23 @@ def list_runs(request: ApiRequest, query: Query[RunQuery]) -> HttpResponse:
     return respond([RunResponse.of(run) for run in found])
 
 
+# Before the routes with an id, which would take the word for one.
+@router.get("/active", response=list[RunResponse], deprecated=True)
+def list_active_runs(request: ApiRequest, query: Query[ActiveRunQuery]) -> HttpResponse:
+    page = PageRequest(limit=MOST_ROWS)
+    found = runs.list_runs(caller=request.auth, filters=query.filters(), page=page)
+    return respond([RunResponse.of(run) for run in found])
+
+
 @router.get("/{run_id}", response=RunResponse)
 def retrieve_run(request: ApiRequest, run_id: RunId) -> HttpResponse:
     return respond(RunResponse.of(runs.get_run_for(caller=request.auth, run_id=run_id)))
+
+
+@router.delete("/{run_id}", response=None)
+def delete_run(request: ApiRequest, run_id: RunId) -> HttpResponse:
+    runs.delete_run(caller=request.auth, run_id=run_id)
+    return respond(None)
 
 
 @router.get("/{run_id}/messages", response=list[dict[str, Any]])
@@ -43,12 +69,23 @@ def list_run_messages(request: ApiRequest, run_id: RunId, query: Query[PageQuery
 @router.get("/{run_id}/steps", response=list[StepResponse])
 def list_run_steps(request: ApiRequest, run_id: RunId, query: Query[PageQuery]) -> HttpResponse:
     found = runs.list_run_steps(caller=request.auth, run_id=run_id, page=query.page(limit=100))
-    return respond([StepResponse.of(step) for step in found])
+    return respond(wire_steps(found))
 
 
 @router.get("/{run_id}/usage", response=RunUsageResponse)
 def retrieve_run_usage(request: ApiRequest, run_id: RunId) -> HttpResponse:
     return respond(RunUsageResponse.of(runs.run_usage(caller=request.auth, run_id=run_id)))
+
+
+@router.get("/{run_id}/metrics", response=RunMetricsResponse)
+def retrieve_run_metrics(request: ApiRequest, run_id: RunId) -> HttpResponse:
+    return respond(RunMetricsResponse.of(run_metrics(caller=request.auth, run_id=run_id)))
+
+
+@router.get("/{run_id}/trace", response=list[SpanResponse])
+def retrieve_run_trace(request: ApiRequest, run_id: RunId, query: Query[TraceQuery]) -> HttpResponse:
+    spans = run_spans(caller=request.auth, run_id=run_id, limit=min(query.limit, MOST_ROWS))
+    return respond([SpanResponse.of(span, run_id) for span in spans])
 
 
 @router.post("/{run_id}/stream")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.api.schemas.message import LettaResponse, StopReason, UsageStatistics
+from agents.api.schemas.message import LettaResponse, Logprobs, StopReason, UsageStatistics
 from agents.api.wire import WireMessage, head, hidden_fields, wire_messages
 from agents.models import Message, Run
 from agents.runtime.events import (
@@ -184,6 +184,11 @@ async def fold(run_id: str, events: AsyncIterator[tuple[int, Event]], format: Fo
     async for _, event in events:
         messages += translator.messages(event)
         if isinstance(event, RunEnded):
-            response = LettaResponse(messages=messages, stop_reason=stop_reason(event), usage=usage(event))
+            response = LettaResponse(
+                messages=messages,
+                stop_reason=stop_reason(event),
+                usage=usage(event),
+                logprobs=Logprobs.of(event.logprobs),
+            )
             return Folded(response=response, error=event.error)
     return None

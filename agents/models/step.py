@@ -38,15 +38,21 @@ class Step(Owned):
     tags = ArrayField(models.CharField(max_length=255), default=list)
     feedback = models.CharField(max_length=16, null=True)
     started_at = models.DateTimeField()
+    #: Of the attempt that counts, in nanoseconds of Unix time: earlier ones may have failed and been waited after.
+    llm_request_start_ns = models.BigIntegerField(null=True)
     llm_request_ns = models.BigIntegerField(null=True)
     ttft_ns = models.BigIntegerField(null=True)
+    #: From the first call to the end of the last one; those of a request for approval are run and counted later.
     tool_execution_ns = models.BigIntegerField(null=True)
     step_ns = models.BigIntegerField(null=True)
 
     class Meta:
         ordering = ["run", "number"]
         constraints = [models.UniqueConstraint(fields=["run", "number"], name="step_number_in_a_run")]
-        indexes = [models.Index(fields=["agent", "created_at", "id"], name="step_by_agent")]
+        indexes = [
+            models.Index(fields=["agent", "created_at", "id"], name="step_by_agent"),
+            models.Index(fields=["workspace", "created_at", "id"], name="step_by_age"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.run_id} step {self.number}"

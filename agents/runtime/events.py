@@ -163,6 +163,8 @@ class RunEnded:
     usage: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     duration_ms: int = 0
+    #: `Reply.logprobs` of the last model call, for who asked for them.
+    logprobs: dict[str, Any] | None = None
 
 
 Event = (

@@ -81,6 +81,7 @@ class _OpenAnswers:
     pending: PendingTurn
     calls: tuple[PlannedCall, ...]
     outcomes: tuple[CallOutcome, ...]
+    tool_ns: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,6 +166,7 @@ async def run_loop(
         usage=run.progress.usage,
         error=run.end.error,
         duration_ms=run.end.duration_ms,
+        logprobs=run.progress.logprobs,
     )
 
 
@@ -221,10 +223,8 @@ async def _step(run: _Run, number: int) -> AsyncGenerator[Event, None]:
     step.calls = plan.calls
     if plan.stop_reason != "requires_approval":
         step.outcomes = _known_outcomes(plan)
-        began_ns = time.monotonic_ns()
         async for event in _run_tools(run, step, start.step_id, start.message_id):
             yield event
-        step.tool_ns = time.monotonic_ns() - began_ns
     async for event in _store(run, step, plan):
         yield event
 
@@ -251,6 +251,7 @@ def _open_step(run: _Run, number: int, request_text: str) -> _OpenStep:
         number=number,
         message_id=new_assistant_message_id(),
         request_text=request_text,
+        context_window=run.snapshot.context_window,
     )
     snapshot = run.snapshot
     rules = ReplyRules(
@@ -289,9 +290,14 @@ async def _run_tools(
             name=planned.call.name,
             arguments=json.dumps(planned.arguments, ensure_ascii=False),
         )
-    if due:
+    if not due:
+        return
+    began_ns = time.monotonic_ns()
+    try:
         with run.token.cancellable():
             opened.outcomes += await run.tools.execute(step_id, message_id, due)
+    finally:
+        opened.tool_ns = time.monotonic_ns() - began_ns
 
 
 async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[Event, None]:
@@ -321,7 +327,7 @@ async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[E
         # Tool returns are in the context of the next call, but no provider has counted them yet.
         context_tokens += run.estimate(returns)
     progress.remember_note(plan.heartbeat)
-    progress.count(reply.usage, context_tokens)
+    progress.count(reply, context_tokens)
     async for event in _stored_events(step, stored, reply.usage, context_tokens):
         yield event
 
@@ -371,6 +377,7 @@ async def _store_answers(
             calls=answers.calls,
             outcomes=answers.outcomes,
             heartbeat=heartbeat,
+            tool_ns=answers.tool_ns,
             run_end=run_end,
         )
     )
@@ -411,7 +418,8 @@ async def _store_stopped(run: _Run, stopped: RunStopped) -> AsyncGenerator[Event
     end = replace(
         _step_end(opened),
         status="cancelled",
-        stop_reason="cancelled",
+        stop_reason=ending.stop_reason,
+        error=ending.error,
         parts=parts if has_text or opened.calls else (),
         calls=opened.calls,
         outcomes=opened.outcomes,
@@ -421,7 +429,7 @@ async def _store_stopped(run: _Run, stopped: RunStopped) -> AsyncGenerator[Event
     run.open = None
     usage = reply.usage if reply is not None else Usage()
     if reply is not None:
-        run.progress.count(usage, usage.total_tokens)
+        run.progress.count(reply, usage.total_tokens)
     async for event in _stored_events(opened, stored, usage, usage.total_tokens):
         yield event
 
@@ -463,6 +471,7 @@ def _step_end(step: _OpenStep) -> StepEnd:
         message_id=step.start.message_id,
         status="success",
         reply=step.call.stream.reply,
+        llm_request_start_ns=step.call.llm_start_ns,
         llm_request_ns=step.call.llm_ns,
         ttft_ns=step.call.ttft_ns,
         tool_ns=step.tool_ns,

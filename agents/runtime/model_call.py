@@ -41,7 +41,8 @@ class ModelCall:
     #: An empty reply is one, and is not asked for again.
     may_say_nothing: bool = False
     stream: ReplyStream = field(init=False)
-    #: Nanoseconds; of the last attempt.
+    #: Nanoseconds, of the last attempt; its beginning is Unix time.
+    llm_start_ns: int | None = None
     llm_ns: int = 0
     ttft_ns: int | None = None
 
@@ -58,16 +59,18 @@ class ModelCall:
         """Stream the reply. Passing failures are tried again while nothing was passed on yet. Raises ModelError, RunStopped."""
         attempt = 0
         while True:
-            called_ns = time.monotonic_ns()
+            self.llm_start_ns, called_ns = time.time_ns(), time.monotonic_ns()
             try:
-                with self.token.cancellable():
-                    async with aclosing(self.model.stream(payload)) as events:
-                        async for model_event in events:
-                            for event in self.stream.translate(model_event):
-                                if self.ttft_ns is None:
-                                    self.ttft_ns = time.monotonic_ns() - called_ns
-                                yield event
-                self.llm_ns = time.monotonic_ns() - called_ns
+                try:
+                    with self.token.cancellable():
+                        async with aclosing(self.model.stream(payload)) as events:
+                            async for model_event in events:
+                                for event in self.stream.translate(model_event):
+                                    if self.ttft_ns is None:
+                                        self.ttft_ns = time.monotonic_ns() - called_ns
+                                    yield event
+                finally:
+                    self.llm_ns = time.monotonic_ns() - called_ns
                 reply = self.stream.reply
                 if reply is None:
                     raise InvalidReply("The model's reply ended before it was complete.")
@@ -75,7 +78,6 @@ class ModelCall:
                     return
                 reason, pause = "the model sent an empty reply", 0.0
             except ModelError as failure:
-                self.llm_ns = time.monotonic_ns() - called_ns
                 pause = self._pause(failure, attempt)
                 if self.stream.has_begun or not failure.is_transient or attempt >= self.retry.attempts:
                     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from agents.runtime.events import BlockChanged
@@ -35,6 +36,8 @@ class CallOutcome:
     was_run: bool = True
     stdout: tuple[str, ...] = ()
     stderr: tuple[str, ...] = ()
+    #: None where this server did not run it, or cannot say when.
+    started_at: datetime | None = None
     duration_ms: int = 0
 
 
@@ -48,6 +51,9 @@ class StepStart:
     message_id: str
     #: The exact JSON text that is sent.
     request_text: str
+    #: Tokens.
+    context_window: int
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +85,11 @@ class StepEnd:
     heartbeat: str | None = None
     reply: Reply | None = None
     context_tokens: int = 0
+    #: The attempt that counts: Unix time, None when the model was not called; how long it took; when it said its first word.
+    llm_request_start_ns: int | None = None
     llm_request_ns: int = 0
     ttft_ns: int | None = None
+    #: Spent on tools outside the journal; None when none ran there. It adds the calls that it executes itself.
     tool_ns: int | None = None
     step_ns: int = 0
     error: dict[str, Any] | None = None
@@ -104,6 +113,8 @@ class AnswersEnd:
     #: As in StepEnd.
     outcomes: tuple[CallOutcome, ...] = ()
     heartbeat: str | None = None
+    #: As in StepEnd.
+    tool_ns: int | None = None
     run_end: RunEnd | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from agents.runtime.ports import CallOutcome, PlannedCall
 from agents.runtime.snapshot import Snapshot
 from agents.runtime.tool_rules import PastCall
-from letta_ade.llm.messages import ChatMessage, Part, TextPart, ToolReturn, Usage
+from letta_ade.llm.messages import ChatMessage, Part, Reply, TextPart, ToolReturn, Usage
 
 _OPTIONAL_COUNTS = ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -29,6 +29,8 @@ class Progress:
             "total_tokens": 0,
             "step_count": 0,
         }
+        #: `Reply.logprobs` of the last call.
+        self.logprobs: dict[str, Any] | None = None
         #: Steps that are stored, and the number of the last one that was begun.
         self.steps = 0
         self.last_number = 0
@@ -36,9 +38,10 @@ class Progress:
             self.usage |= snapshot.resumed.usage
             self.steps, self.last_number = snapshot.resumed.steps, snapshot.resumed.last_number
 
-    def count(self, usage: Usage, context_tokens: int) -> None:
+    def count(self, reply: Reply, context_tokens: int) -> None:
         """Add a call to the sums; `context_tokens` is the size of the context after it."""
-        totals = self.usage
+        totals, usage = self.usage, reply.usage
+        self.logprobs = reply.logprobs
         totals["prompt_tokens"] += usage.prompt_tokens
         totals["completion_tokens"] += usage.completion_tokens
         totals["total_tokens"] += usage.total_tokens

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import OuterRef, Subquery
+
+from agents.models import ContextEntry, Conversation
+from agents.models.message import MessageRole
 from agents.runtime.ports import CallOutcome
 from agents.runtime.snapshot import Answer, PendingTurn
 from agents.services.context import ContextMessage
@@ -63,6 +67,17 @@ def find_pending(context: Sequence[ContextMessage]) -> PendingRequest | None:
         step_id=request.step_id or "",
         waiting=request.chat.tool_calls,
         free=before.chat.tool_calls if before is not None and is_same_reply else (),
+    )
+
+
+def waiting_entries(agent_ids: Collection[str]) -> list[ContextEntry]:
+    """The last entry of each conversation of these agents that waits for an answer, with its message. One query."""
+    last = ContextEntry.objects.filter(conversation=OuterRef("pk")).order_by("-position")
+    ends = Conversation.objects.filter(agent_id__in=agent_ids).values_list(Subquery(last.values("pk")[:1]))
+    return list(
+        ContextEntry.objects.filter(pk__in=ends, message__role=MessageRole.APPROVAL)
+        .exclude(message__tool_calls=[])
+        .select_related("message", "conversation")
     )
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from agents.models import Agent, Conversation, Message, Run, RunLease
+from agents.models.step import StepStatus
 from agents.runtime.cancellation import RunStopped
 from agents.runtime.events import BlockChanged
 from agents.runtime.ports import (
@@ -32,7 +33,13 @@ from agents.services.context import searchable_text, text_content
 from agents.services.leases import LeaseLost, check_lease
 from agents.services.run_ends import announce_end
 from agents.services.run_rows import end_run_row
-from agents.services.step_rows import finish_step, insert_messages, insert_step
+from agents.services.step_rows import (
+    add_tool_time,
+    close_pending_steps,
+    finish_step,
+    insert_messages,
+    insert_step,
+)
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.ids import message_id_before, new_id, new_otid
@@ -47,6 +54,15 @@ from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T", StepEnd, AnswersEnd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCall:
+    """What `prepare_call` gave, and when."""
+
+    result: Any
+    started_at: datetime
+    took_ns: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,10 +88,8 @@ class OpenRun:
     answers: list[Message] = field(default_factory=list)
     model_endpoint: str | None = None
     has_stored_inputs: bool = False
-    #: Time to the first token of the first step.
-    ttft_ns: int | None = None
-    #: Results of `prepare_call` by tool call id.
-    prepared: dict[str, Any] = field(default_factory=dict)
+    #: By tool call id; only of calls that had something to prepare.
+    prepared: dict[str, PreparedCall] = field(default_factory=dict)
 
 
 class DatabaseJournal:
@@ -126,23 +140,28 @@ class DatabaseJournal:
 def _begin_step(opened: OpenRun, step: StepStart) -> None:
     insert_step(
         step,
+        lease=opened.lease,
         workspace_id=opened.agent.workspace_id,
-        run_id=opened.run.id,
         agent_id=opened.agent.id,
         caller_id=opened.caller.id,
         model=opened.run.metadata["model"],
         endpoint=opened.model_endpoint,
-        window=opened.agent.context_window_limit,
     )
 
 
 def _prepare_calls(opened: OpenRun, step_id: str, message_id: str, calls: Sequence[PlannedCall]) -> None:
     for planned in calls:
         context = _tool_context(opened, step_id, message_id, planned)
-        opened.prepared[planned.call.id] = prepare_call(planned.call.name, context, planned.arguments)
+        started_at, began = timezone.now(), time.monotonic_ns()
+        result = prepare_call(planned.call.name, context, planned.arguments)
+        if result is not None:
+            opened.prepared[planned.call.id] = PreparedCall(
+                result=result, started_at=started_at, took_ns=time.monotonic_ns() - began
+            )
 
 
 def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
+    began = time.monotonic_ns()
     with transaction.atomic():
         check_lease(opened.lease)
         clock = _Clock(opened.last_message_at)
@@ -151,17 +170,19 @@ def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
         changes: list[BlockChanged] = []
         if not step.is_request:
             place = _Place(step_id=step.step_id, message_id=step.message_id)
-            ran, changes = _run_calls(opened, place, step.calls, step.outcomes)
+            ran, tool_ns, changes = _run_calls(opened, place, step.calls, step.outcomes)
             outcomes += ran
+            if ran or step.tool_ns is not None:
+                step = replace(step, tool_ns=(step.tool_ns or 0) + tool_ns)
         said = _said_rows(opened, step, outcomes, clock)
         position = None if step.status == "failed" else opened.next_position
         _store_messages([*inputs, *said], position)
+        step = replace(step, step_ns=step.step_ns + time.monotonic_ns() - began)
         finish_step(step, response_text=_response_text(step.reply))
         if step.run_end is not None:
-            _write_end(opened, step.run_end, ttft_ns=opened.ttft_ns or step.ttft_ns)
+            _write_end(opened, step.run_end)
     # Only after the commit: a rolled-back step must find the run as it was.
     opened.last_message_at = clock.last
-    opened.ttft_ns = opened.ttft_ns or step.ttft_ns
     opened.has_stored_inputs = opened.has_stored_inputs or bool(inputs)
     if step.status != "failed":
         opened.next_position += len(inputs) + len(said)
@@ -173,8 +194,10 @@ def _store_answers(opened: OpenRun, answers: AnswersEnd) -> StoredStep:
         check_lease(opened.lease)
         clock = _Clock(opened.last_message_at)
         place = _Place(step_id=answers.step_id, message_id=answers.message_id)
-        ran, changes = _run_calls(opened, place, answers.calls, answers.outcomes)
+        ran, tool_ns, changes = _run_calls(opened, place, answers.calls, answers.outcomes)
         outcomes = answers.outcomes + ran
+        if ran or answers.tool_ns is not None:
+            add_tool_time(answers.step_id, (answers.tool_ns or 0) + tool_ns)
         given = opened.answers
         for row in given:
             row.created_at, row.step_id = clock.next(), answers.step_id
@@ -183,7 +206,7 @@ def _store_answers(opened: OpenRun, answers: AnswersEnd) -> StoredStep:
             said.append(_note_row(opened, answers.step_id, answers.heartbeat, clock))
         _store_messages([*given, *said], opened.next_position)
         if answers.run_end is not None:
-            _write_end(opened, answers.run_end, ttft_ns=None)
+            _write_end(opened, answers.run_end)
     opened.last_message_at = clock.last
     opened.next_position += len(given) + len(said)
     opened.answers = []
@@ -238,18 +261,23 @@ def _input_rows(opened: OpenRun, step: StepEnd, clock: _Clock) -> list[Message]:
 
 def _run_calls(
     opened: OpenRun, place: _Place, calls: Sequence[PlannedCall], known: Sequence[CallOutcome]
-) -> tuple[tuple[CallOutcome, ...], list[BlockChanged]]:
-    """Run the calls that have no outcome yet, each in a savepoint of its own; and what they did to blocks."""
+) -> tuple[tuple[CallOutcome, ...], int, list[BlockChanged]]:
+    """Run the calls that have no outcome yet, each in a savepoint of its own: outcomes, nanoseconds, what they did to blocks."""
     done = {outcome.tool_call_id for outcome in known}
-    outcomes, changes = [], []
+    outcomes, total_ns, changes = [], 0, []
     for planned in calls:
         if planned.call.id in done:
             continue
         context = _tool_context(opened, place.step_id, place.message_id, planned)
-        began = time.monotonic_ns()
+        prepared = opened.prepared.pop(planned.call.id, None)
+        started_at, began = timezone.now(), time.monotonic_ns()
         result = run_call(
-            planned.call.name, context, planned.arguments, opened.prepared.pop(planned.call.id, None)
+            planned.call.name, context, planned.arguments, prepared.result if prepared else None
         )
+        took_ns = time.monotonic_ns() - began
+        total_ns += took_ns
+        if prepared is not None:
+            started_at, took_ns = prepared.started_at, prepared.took_ns + took_ns
         outcomes.append(
             CallOutcome(
                 tool_call_id=planned.call.id,
@@ -258,13 +286,14 @@ def _run_calls(
                 is_error=result.is_error,
                 stdout=tuple(result.stdout),
                 stderr=tuple(result.stderr),
-                duration_ms=(time.monotonic_ns() - began) // 1_000_000,
+                started_at=started_at,
+                duration_ms=took_ns // 1_000_000,
             )
         )
         # A failed call has left nothing in `changes`: a block that is new here is attached for good.
         opened.block_ids |= {edit.block.label: edit.block.id for edit in context.changes}
         changes += [_block_changed(place.step_id, planned.call.id, edit) for edit in context.changes]
-    return tuple(outcomes), changes
+    return tuple(outcomes), total_ns, changes
 
 
 def _block_changed(step_id: str, tool_call_id: str, edit: BlockEdit) -> BlockChanged:
@@ -393,6 +422,7 @@ def _return_data(outcome: CallOutcome) -> dict[str, Any]:
         "was_run": outcome.was_run,
         "stdout": list(outcome.stdout),
         "stderr": list(outcome.stderr),
+        "started_at": outcome.started_at.isoformat() if outcome.started_at else None,
         "duration_ms": outcome.duration_ms,
     }
 
@@ -426,12 +456,17 @@ def end_run(opened: OpenRun, end: RunEnd) -> None:
     Does nothing when another process has taken the conversation over: it has written the end already.
     """
     with transaction.atomic():
-        _write_end(opened, end, ttft_ns=opened.ttft_ns)
+        if _write_end(opened, end) and end.error is not None:
+            # Its last step is the one that could not be stored.
+            close_pending_steps(
+                opened.run.id, status=StepStatus.FAILED, stop_reason=end.stop_reason, error=end.error
+            )
 
 
-def _write_end(opened: OpenRun, end: RunEnd, *, ttft_ns: int | None) -> None:
-    has_ended = end_run_row(opened.lease, agent_id=opened.agent.id, end=end, ttft_ns=ttft_ns)
+def _write_end(opened: OpenRun, end: RunEnd) -> bool:
+    has_ended = end_run_row(opened.lease, end)
     if has_ended:
         announce_end(opened.run)
         for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
             nudge(group, "run_ended", run_id=opened.run.id, agent_id=opened.agent.id, status=end.status)
+    return has_ended

@@ -17,11 +17,14 @@ from procrastinate.exceptions import AlreadyEnqueued
 from agents.event_rows import append_event
 from agents.models import Conversation, Message, Run, RunEvent, RunLease
 from agents.models.run import ACTIVE_STATUSES, RunStatus
+from agents.models.step import StepStatus
 from agents.runtime.endings import error_payload
 from agents.runtime.events import RunEnded
+from agents.runtime.ports import RunEnd
 from agents.services import run_rows
 from agents.services.context import searchable_text
 from agents.services.run_ends import announce_end
+from agents.services.step_rows import close_pending_steps
 from letta_ade.core import notices
 from letta_ade.core.errors import Conflict
 from letta_ade.core.jobs import app
@@ -205,9 +208,7 @@ def take_up(run_id: str) -> RunLease | None:
         lease.save()
         Run.objects.filter(id=run_id).update(status=RunStatus.RUNNING)
         # What another process began and did not store is void; its trace shows what was sent.
-        lease.run.steps.filter(status="pending").update(
-            status="failed", stop_reason="error", error_data=_lost_error(run_id)
-        )
+        close_pending_steps(run_id, status=StepStatus.FAILED, stop_reason="error", error=_lost_error(run_id))
     return lease
 
 
@@ -245,19 +246,27 @@ def fail_abandoned(run_id: str) -> None:
 
 
 def end_from_outside(
-    run_id: str, *, status: RunStatus, stop_reason: str, error: dict[str, Any] | None = None
-) -> None:
-    """End a run that no process works on: its row, its open step, its stream. What was sent to it is kept. In a transaction."""
+    run_id: str,
+    *,
+    status: RunStatus,
+    stop_reason: str,
+    error: dict[str, Any] | None = None,
+    stores_event: bool = True,
+) -> bool:
+    """End a run that no process works on: its row, its open step, its stream. What was sent to it is kept. In a transaction.
+
+    False, and nothing is changed, when it has ended. Without `stores_event` the end of its stream is told by the caller.
+    """
     run = Run.objects.select_for_update().filter(id=run_id, status__in=ACTIVE_STATUSES).first()
     if run is None:
-        return
-    run.status, run.stop_reason, run.completed_at = status, stop_reason, timezone.now()
-    run.metadata = {**run.metadata, **({"error": error} if error else {})}
-    run.save()
-    run.steps.filter(status="pending").update(status="failed", stop_reason=stop_reason, error_data=error)
+        return False
+    close_pending_steps(run_id, status=StepStatus(status), stop_reason=stop_reason, error=error)
+    run_rows.end_run_from_outside(run_id, RunEnd(status=status, stop_reason=stop_reason, error=error))
     _keep_inputs(run)
-    append_event(run_id, RunEnded(status=status, stop_reason=stop_reason, error=error))
+    if stores_event:
+        append_event(run_id, RunEnded(status=status, stop_reason=stop_reason, error=error))
     announce_end(run)
+    return True
 
 
 def _lost_error(run_id: str) -> dict[str, Any]:

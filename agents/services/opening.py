@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapsho
 from agents.runtime.tool_rules import Rule, RuleBook
 from agents.runtime.turn import past_calls
 from agents.services import leases, run_rows
+from agents.services.agent_model import default_settings
 from agents.services.agent_types import facts_of
 from agents.services.approvals import (
     PendingApproval,
@@ -77,6 +78,16 @@ class OpenedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _ModelOfRun:
+    chat: ChatModel
+    endpoint: str | None
+    #: As on the wire (spec/objects.md §6).
+    settings: Mapping[str, Any]
+    #: Tokens.
+    context_window: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
     """A request that can be run, if its conversation is free."""
 
@@ -85,8 +96,7 @@ class _Checked:
     agent: Agent
     conversation: Conversation
     run: Run
-    model: ChatModel
-    endpoint: str | None
+    model: _ModelOfRun
     inputs: list[Message]
 
 
@@ -130,15 +140,13 @@ def take_up_run(run_id: str) -> OpenedRun | None:
     run, conversation = lease.run, lease.conversation
     assert run.request is not None, "only runs that wait for a worker are queued"
     request, caller = RunRequest.from_data(run.request)
-    handle = run.metadata["model"]
     checked = _Checked(
         caller=caller,
         request=request,
         agent=conversation.agent,
         conversation=conversation,
         run=run,
-        model=catalog.get_chat_model(handle, workspace_id=run.workspace_id),
-        endpoint=catalog.get_model_info(handle, workspace_id=run.workspace_id).endpoint,
+        model=_model_of_run(conversation.agent, run.metadata["model"]),
         inputs=[] if _has_stored_inputs(run) else _kept_inputs(run),
     )
     with transaction.atomic():
@@ -165,12 +173,10 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
     if request.callback_url is not None:
         check_callback_url(request.callback_url)
     handle = request.override_model or agent.model
-    # May ask the provider for its models, so it comes before the transaction.
-    model = catalog.get_chat_model(handle, workspace_id=agent.workspace_id)
-    endpoint = catalog.get_model_info(handle, workspace_id=agent.workspace_id).endpoint
+    model = _model_of_run(agent, handle)
     run = _new_run(caller, agent, conversation, request, handle)
     inputs = [_input_row(run, caller, message) for message in request.messages]
-    _check_size(agent, inputs)
+    _check_size(inputs, window=model.context_window)
     return _Checked(
         caller=caller,
         request=request,
@@ -178,9 +184,23 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
         conversation=conversation,
         run=run,
         model=model,
-        endpoint=endpoint,
         inputs=inputs,
     )
+
+
+def _model_of_run(agent: Agent, handle: str) -> _ModelOfRun:
+    """The model with the settings and window of the agent; another one than the agent's has settings of its own.
+
+    May ask the provider for its models, so it comes before the transaction.
+    """
+    chat = catalog.get_chat_model(handle, workspace_id=agent.workspace_id)
+    info = catalog.get_model_info(handle, workspace_id=agent.workspace_id)
+    chosen, window = agent.model_settings, agent.context_window_limit
+    if handle != agent.model:
+        is_parallel = chosen.get("parallel_tool_calls", True)
+        chosen = {**default_settings(info), "parallel_tool_calls": is_parallel}
+        window = min(window, info.context_window)
+    return _ModelOfRun(chat=chat, endpoint=info.endpoint, settings=chosen, context_window=window)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,22 +266,22 @@ def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
         archive_ids=memory.archive_ids,
         return_limits={tool.name: tool.return_char_limit for tool in tools},
         parallel_tools=frozenset(tool.name for tool in tools if tool.enable_parallel_execution),
-        model_endpoint=checked.endpoint,
+        model_endpoint=checked.model.endpoint,
         has_stored_inputs=not checked.inputs,
     )
     chat = [entry.chat for entry in context if entry.position > 0]
     chat.insert(0, _system_of(checked.request, system.new_text, context))
     snapshot = _snapshot(checked, chat, tools, answers)
-    return OpenedRun(open_run=open_run, snapshot=snapshot, model=checked.model)
+    return OpenedRun(open_run=open_run, snapshot=snapshot, model=checked.model.chat)
 
 
 def _snapshot(
     checked: _Checked, chat: Sequence[ChatMessage], tools: Sequence[Tool], answers: _Answers
 ) -> Snapshot:
-    agent, request = checked.agent, checked.request
+    agent, request, window = checked.agent, checked.request, checked.model.context_window
     pending = None
     if answers.pending is not None:
-        pending = pending_turn(answers.pending, answers.items, context_window=agent.context_window_limit)
+        pending = pending_turn(answers.pending, answers.items, context_window=window)
     is_new_turn = pending is None and bool(checked.inputs)
     return Snapshot(
         run_id=checked.run.id,
@@ -272,8 +292,8 @@ def _snapshot(
         context=tuple(chat),
         tools=_tools(tools, request),
         rules=RuleBook(Rule.from_data(rule) for rule in agent.tool_rules),
-        settings=call_settings(agent),
-        context_window=agent.context_window_limit,
+        settings=_with_logprobs(call_settings(agent, checked.model.settings), request),
+        context_window=window,
         max_steps=request.max_steps or settings.DEFAULT_MAX_STEPS,
         loop="heartbeat" if facts_of(agent.agent_type).is_heartbeat else "direct",
         inputs=tuple(to_chat_message(row) for row in checked.inputs),
@@ -387,12 +407,12 @@ def _answer_row(checked: _Checked, items: Sequence[dict[str, Any]]) -> Message:
     )
 
 
-def _check_size(agent: Agent, inputs: Sequence[Message]) -> None:
+def _check_size(inputs: Sequence[Message], *, window: int) -> None:
     tokens = estimate_messages(tuple(to_chat_message(row) for row in inputs))
-    if tokens > agent.context_window_limit:
+    if tokens > window:
         raise Invalid(
             f"The message is about {tokens:,} tokens long and the agent's context window has "
-            f"{agent.context_window_limit:,}. Send less, or put the text into archival memory."
+            f"{window:,}. Send less, or put the text into archival memory."
         )
 
 
@@ -408,9 +428,9 @@ def _attached(tool: Tool) -> AttachedTool:
     )
 
 
-def call_settings(agent: Agent) -> CallSettings:
-    """What the agent's model settings mean for a call."""
-    stored = agent.model_settings
+def call_settings(agent: Agent, settings: Mapping[str, Any] | None = None) -> CallSettings:
+    """What model settings mean for a call; those of the agent unless others are given."""
+    stored = agent.model_settings if settings is None else settings
     return CallSettings(
         max_output_tokens=stored.get("max_output_tokens"),
         temperature=stored.get("temperature"),
@@ -429,6 +449,12 @@ def call_settings(agent: Agent) -> CallSettings:
         or stored.get("response_format")
         or stored.get("response_schema"),
     )
+
+
+def _with_logprobs(settings: CallSettings, request: RunRequest) -> CallSettings:
+    if not request.return_logprobs:
+        return settings
+    return replace(settings, return_logprobs=True, top_logprobs=request.top_logprobs)
 
 
 def _has_stored_inputs(run: Run) -> bool:

@@ -62,6 +62,9 @@ class RunRequest:
     client_tools: tuple[ClientTool, ...] = ()
     #: Skills that the client offers, as text for the system message.
     skills_text: str = ""
+    #: Log probabilities of the last reply, with so many alternatives for each token.
+    return_logprobs: bool = False
+    top_logprobs: int | None = None
     #: Worked on by a job: outlives this process, and its stream can be read again.
     background: bool = False
     run_type: str = "send_message"
@@ -101,7 +104,8 @@ class RunRequest:
         """What `to_data` wrote."""
         answers = data["answers"]
         request = cls(
-            **{name: data[name] for name in _KEPT},
+            # A request that an older version of this server queued has fewer of them.
+            **{name: data[name] for name in _KEPT if name in data},
             messages=tuple(
                 InputMessage(**{**message, "content": tuple(map(part_from_data, message["content"]))})
                 for message in data["messages"]
@@ -113,7 +117,16 @@ class RunRequest:
         return request, Caller(**data["caller"])
 
 
-_KEPT = ("agent_id", "conversation_id", "max_steps", "override_model", "override_system", "skills_text")
+_KEPT = (
+    "agent_id",
+    "conversation_id",
+    "max_steps",
+    "override_model",
+    "override_system",
+    "skills_text",
+    "return_logprobs",
+    "top_logprobs",
+)
 
 
 def texts_of(answers: Sequence[dict[str, Any]]) -> dict[str, str]:

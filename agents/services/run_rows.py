@@ -19,10 +19,11 @@ _LEASE = Insert(RunLease)
 _TAKE_LEASE = f"{_LEASE.head}{_LEASE.marks} ON CONFLICT (conversation_id) DO NOTHING RETURNING 1"
 _INSERT_RUN = f"WITH run AS ({_RUN.head}{_RUN.marks}), lease AS ({_TAKE_LEASE}) SELECT count(*) FROM lease"  # noqa: S608 - all of it is ours
 
-_HELD = """
+#: Whether a lease is still the one that was taken; of the table agents_runlease.
+HELD = """
 conversation_id = %(conversation_id)s AND run_id = %(run_id)s AND owner = %(owner)s AND epoch = %(epoch)s
 """
-_LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {_HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
+_LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
 
 _LOCK_CONVERSATION = """
 SELECT compiled_hash, compiled_at, last_message_at FROM agents_conversation WHERE id = %s FOR NO KEY UPDATE
@@ -32,18 +33,32 @@ _RENEW = """
 UPDATE agents_runlease SET expires_at = %s WHERE owner = %s AND run_id = ANY(%s) RETURNING run_id, is_stop_requested
 """
 
-_END_RUN = f"""
-WITH lease AS (
-  DELETE FROM agents_runlease WHERE {_HELD} RETURNING run_id
-), agent AS (
-  UPDATE agents_agent SET last_stop_reason = %(stop_reason)s, last_run_completion = %(now)s, last_run_duration_ms = %(duration_ms)s
-  WHERE id = %(agent_id)s AND EXISTS (SELECT 1 FROM lease)
+# A run may have been worked on by several processes, so its times are reckoned from what is stored and not from what one of them
+# has measured: from the request to its end, and to the first word of the first step that said one. Their clocks may differ.
+_END = """
+run AS (
+  UPDATE agents_run SET
+    status = %(status)s, stop_reason = %(stop_reason)s, completed_at = %(now)s, updated_at = %(now)s, request = NULL,
+    metadata = metadata || %(error)s,
+    total_duration_ns = GREATEST(0, (EXTRACT(EPOCH FROM %(now)s::timestamptz - created_at) * 1000000000)::bigint),
+    ttft_ns = (
+      SELECT GREATEST(0, llm_request_start_ns + ttft_ns - (EXTRACT(EPOCH FROM agents_run.created_at) * 1000000000)::bigint)
+      FROM agents_step AS step
+      WHERE step.run_id = agents_run.id AND step.ttft_ns IS NOT NULL AND step.llm_request_start_ns IS NOT NULL
+      ORDER BY step.number LIMIT 1
+    )
+  WHERE {which} RETURNING agent_id, total_duration_ns
 )
-UPDATE agents_run SET
-  status = %(status)s, stop_reason = %(stop_reason)s, completed_at = %(now)s, updated_at = %(now)s, request = NULL,
-  total_duration_ns = %(duration_ms)s::bigint * 1000000, ttft_ns = %(ttft_ns)s, metadata = metadata || %(error)s
-WHERE id IN (SELECT run_id FROM lease)
-"""  # noqa: S608 - all of it is ours
+UPDATE agents_agent AS agent SET
+  last_stop_reason = %(stop_reason)s, last_run_completion = %(now)s,
+  last_run_duration_ms = LEAST(run.total_duration_ns / 1000000, 2147483647)
+FROM run WHERE agent.id = run.agent_id
+"""
+_END_RUN = (
+    f"WITH lease AS (DELETE FROM agents_runlease WHERE {HELD} RETURNING run_id), "  # noqa: S608 - all of it is ours
+    + _END.format(which="id IN (SELECT run_id FROM lease)")
+)
+_END_FROM_OUTSIDE = "WITH " + _END.format(which="id = %(run_id)s AND status IN ('created', 'running')")
 
 
 def insert_run(run: Run, lease: RunLease) -> bool:
@@ -72,7 +87,7 @@ def lock_conversation(conversation: Conversation) -> None:
 def lock_lease(lease: RunLease) -> bool:
     """Lock the lease until the transaction ends; False when it is somebody else's by now."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK_LEASE, _held(lease))
+        cursor.execute(_LOCK_LEASE, held_values(lease))
         return cursor.fetchone() is not None
 
 
@@ -83,24 +98,34 @@ def renew_leases(owner: str, run_ids: Sequence[str], expires_at: datetime) -> di
         return dict(cursor.fetchall())
 
 
-def end_run_row(lease: RunLease, *, agent_id: str, end: RunEnd, ttft_ns: int | None) -> bool:
-    """End the run and give its lease back; False, and nothing is changed, when the lease is somebody else's by now."""
-    values: dict[str, Any] = {
-        **_held(lease),
-        "agent_id": agent_id,
-        "status": end.status,
-        "stop_reason": end.stop_reason,
-        "error": Jsonb({"error": end.error} if end.error is not None else {}),
-        "duration_ms": end.duration_ms,
-        "ttft_ns": ttft_ns,
-        "now": timezone.now(),
-    }
+def end_run_row(lease: RunLease, end: RunEnd) -> bool:
+    """End the run and give its lease back; False, and nothing is changed, when the lease is somebody else's by now.
+
+    After its last step was written: the run's times come from its steps.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_END_RUN, values)
+        cursor.execute(_END_RUN, {**held_values(lease), **_end_values(end)})
         return bool(cursor.rowcount)
 
 
-def _held(lease: RunLease) -> dict[str, Any]:
+def end_run_from_outside(run_id: str, end: RunEnd) -> bool:
+    """End a run that no process works on; False when it has ended. Its lease is the caller's business."""
+    with connection.cursor() as cursor:
+        cursor.execute(_END_FROM_OUTSIDE, {"run_id": run_id, **_end_values(end)})
+        return bool(cursor.rowcount)
+
+
+def _end_values(end: RunEnd) -> dict[str, Any]:
+    return {
+        "status": end.status,
+        "stop_reason": end.stop_reason,
+        "error": Jsonb({"error": end.error} if end.error is not None else {}),
+        "now": timezone.now(),
+    }
+
+
+def held_values(lease: RunLease) -> dict[str, Any]:
+    """The parameters of `HELD`."""
     return {
         "conversation_id": lease.conversation_id,
         "run_id": lease.run_id,

@@ -7,14 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from agents.models import Message, Run, Step
 from agents.models.run import ACTIVE_STATUSES
+from agents.services.approvals import waiting_entries
+from agents.services.conversations import DEFAULT
 from agents.services.messages import MessagePage, page_of
 from letta_ade.accounts.auth import Caller
-from letta_ade.core.errors import Gone, NotFound
+from letta_ade.core.errors import Conflict, Gone, NotFound
 from letta_ade.core.pagination import PageRequest, paginate
 
 #: The longest pause of an SDK before it repeats a request is 8 s.
@@ -30,6 +33,7 @@ class RunFilters:
     is_active: bool = False
     background: bool | None = None
     stop_reason: str | None = None
+    #: May be `default`: the default conversation of each agent.
     conversation_id: str | None = None
 
 
@@ -56,11 +60,10 @@ _COUNTED = (
 )
 
 
-def get_run_for(*, caller: Caller, run_id: str) -> Run:
+def get_run_for(*, caller: Caller, run_id: str, for_update: bool = False) -> Run:
     """The run. Raises NotFound, also for one of another workspace."""
-    run = (
-        Run.objects.filter(id=run_id, workspace_id=caller.workspace_id).select_related("conversation").first()
-    )
+    runs = Run.objects.select_for_update(of=("self",)) if for_update else Run.objects.all()
+    run = runs.filter(id=run_id, workspace_id=caller.workspace_id).select_related("conversation").first()
     if run is None:
         raise NotFound(f"There is no run {run_id!r}.")
     return run
@@ -124,9 +127,31 @@ def list_runs(
         where &= Q(background=filters.background)
     if filters.stop_reason is not None:
         where &= Q(stop_reason=filters.stop_reason)
-    if filters.conversation_id is not None:
+    if filters.conversation_id == DEFAULT:
+        where &= Q(conversation__is_default=True)
+    elif filters.conversation_id is not None:
         where &= Q(conversation_id=filters.conversation_id)
     return paginate(everything.filter(where), page or PageRequest(limit=100), among=everything)
+
+
+def delete_run(*, caller: Caller, run_id: str) -> Run:
+    """Delete the record of a run: its steps, what was sent to the model, its events. It is returned as it was.
+
+    Its messages stay in their conversation and name no run and no step any more. Raises NotFound, Forbidden, or Conflict while
+    the run goes on or somebody is to answer a call of it: the answers are stored in the step that asked.
+    """
+    caller.check("edit")
+    with transaction.atomic():
+        run = get_run_for(caller=caller, run_id=run_id, for_update=True)
+        if not run.has_ended:
+            raise Conflict(f"The run {run_id} goes on. Cancel it before you delete it.", run_id=run_id)
+        if any(entry.message.run_id == run_id for entry in waiting_entries([run.agent_id])):
+            raise Conflict(
+                f"A tool call of the run {run_id} waits for an answer. Answer it before you delete the run.",
+                run_id=run_id,
+            )
+        Run.objects.filter(id=run_id).delete()
+    return run
 
 
 def run_usage(*, caller: Caller, run_id: str) -> RunUsage:

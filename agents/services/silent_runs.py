@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
-from agents.event_rows import append_event
-from agents.models import Run, RunLease
-from agents.models.run import ACTIVE_STATUSES, RunStatus
+from agents.models import RunLease
+from agents.models.run import RunStatus
 from agents.runtime.endings import error_payload
 from agents.runtime.events import RunEnded
+from agents.services.leases import end_from_outside
 from agents.streams import publish, stream_here
 from letta_ade.core import threads
 
@@ -25,25 +26,17 @@ async def end_silent_run(run_id: str) -> None:
     error = error_payload(run_id, "stream_incomplete", message, None, http_status=504)
     ended = RunEnded(status=RunStatus.FAILED, stop_reason="error", error=error)
     stream = stream_here(run_id)
-    if await threads.run(_fail, run_id, ended, stores_event=stream is None) and stream is not None:
+    if await threads.run(_fail, run_id, error, stores_event=stream is None) and stream is not None:
         publish(stream, ended)
 
 
-def _fail(run_id: str, ended: RunEnded, *, stores_event: bool) -> bool:
+def _fail(run_id: str, error: dict[str, Any], *, stores_event: bool) -> bool:
     with transaction.atomic():
         # In the order in which a run that ends by itself takes them.
         lease = RunLease.objects.select_for_update().filter(run_id=run_id).first()
-        run = Run.objects.select_for_update().filter(id=run_id, status__in=ACTIVE_STATUSES).first()
-        if run is None:
-            return False
-        run.status, run.stop_reason, run.completed_at = ended.status, ended.stop_reason, timezone.now()
-        run.metadata = {**run.metadata, "error": ended.error}
-        run.save()
-        run.steps.filter(status="pending").update(
-            status="failed", stop_reason=ended.stop_reason, error_data=ended.error
+        has_ended = end_from_outside(
+            run_id, status=RunStatus.FAILED, stop_reason="error", error=error, stores_event=stores_event
         )
-        if lease is not None:
+        if has_ended and lease is not None:
             lease.delete()
-        if stores_event:
-            append_event(run_id, ended)
-    return True
+    return has_ended

@@ -14,36 +14,45 @@ from django.db import connection
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from agents.models import Message
+from agents.models import Message, RunLease, Step
+from agents.models.step import StepStatus
 from agents.runtime.ports import StepEnd, StepStart
+from agents.services.run_rows import HELD, held_values
 from letta_ade.core.ids import new_id
 from letta_ade.core.rows import Insert
 from letta_ade.llm.messages import Usage
 
 _MESSAGE = Insert(Message)
 
-_INSERT_STEP = """
-WITH step AS (
+# Only under the lease, which whoever takes it away must wait for: a step that came after that would stay pending for ever.
+_INSERT_STEP = f"""
+WITH held AS (
+  SELECT 1 FROM agents_runlease WHERE {HELD} FOR KEY SHARE
+), step AS (
   INSERT INTO agents_step (
     id, created_at, updated_at, started_at, workspace_id, created_by_id, run_id, agent_id, number, status, model_handle,
     provider_name, model_endpoint, context_window_limit, prompt_tokens, completion_tokens, total_tokens, tags
-  ) VALUES (
-    %(id)s, %(now)s, %(now)s, %(now)s, %(workspace_id)s, %(caller_id)s, %(run_id)s, %(agent_id)s, %(number)s, 'pending',
-    %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{}'
   )
+  SELECT
+    %(id)s, %(started_at)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(run_id)s, %(agent_id)s,
+    %(number)s, 'pending',
+    %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{{}}'
+  FROM held RETURNING id
 )
 INSERT INTO agents_providertrace (
   id, created_at, updated_at, workspace_id, created_by_id, step_id, run_id, call_type, request_text, request_hash, response_text
-) VALUES (
-  %(trace_id)s, %(now)s, %(now)s, %(workspace_id)s, %(caller_id)s, %(id)s, %(run_id)s, 'agent_step', %(request)s, %(hash)s, ''
 )
-"""
+SELECT
+  %(trace_id)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(id)s, %(run_id)s, 'agent_step', %(request)s, %(hash)s, ''
+FROM step
+"""  # noqa: S608 - all of it is ours
 
 _FINISH_STEP = """
 WITH step AS (
   UPDATE agents_step SET
     updated_at = %(now)s, status = %(status)s, stop_reason = %(stop_reason)s, error_type = %(error_type)s, error_data = %(error)s,
-    llm_request_ns = %(llm_ns)s, ttft_ns = %(ttft_ns)s, tool_execution_ns = %(tool_ns)s, step_ns = %(step_ns)s,
+    llm_request_start_ns = %(llm_start_ns)s, llm_request_ns = %(llm_ns)s, ttft_ns = %(ttft_ns)s,
+    tool_execution_ns = %(tool_ns)s, step_ns = %(step_ns)s,
     prompt_tokens = %(prompt)s, completion_tokens = %(completion)s, total_tokens = %(total)s,
     cached_input_tokens = %(cached)s, cache_write_tokens = %(written)s, reasoning_tokens = %(reasoning)s
   WHERE id = %(id)s
@@ -54,32 +63,38 @@ UPDATE agents_providertrace SET
 WHERE step_id = %(id)s
 """
 
+_ADD_TOOL_TIME = """
+UPDATE agents_step SET
+  updated_at = %(now)s, tool_execution_ns = COALESCE(tool_execution_ns, 0) + %(tool_ns)s,
+  step_ns = COALESCE(step_ns, 0) + %(tool_ns)s
+WHERE id = %(id)s
+"""
+
 
 def insert_step(
     step: StepStart,
     *,
+    lease: RunLease,
     workspace_id: str,
-    run_id: str,
     agent_id: str,
     caller_id: str,
     model: str,
     endpoint: str | None,
-    window: int,
 ) -> None:
-    """The pending step and its trace with the exact request."""
+    """The pending step and its trace with the exact request; nothing when the lease is somebody else's by now."""
     values: dict[str, Any] = {
+        **held_values(lease),
         "id": step.step_id,
         "trace_id": new_id("provider_trace"),
-        "now": timezone.now(),
+        "started_at": step.started_at,
         "workspace_id": workspace_id,
         "caller_id": caller_id,
-        "run_id": run_id,
         "agent_id": agent_id,
         "number": step.number,
         "model": model,
         "provider": model.split("/", 1)[0],
         "endpoint": endpoint,
-        "window": window,
+        "window": step.context_window,
         "request": step.request_text.replace("\0", ""),
         "hash": hashlib.sha256(step.request_text.encode()).hexdigest(),
     }
@@ -98,7 +113,8 @@ def finish_step(step: StepEnd, *, response_text: str) -> None:
         "stop_reason": step.stop_reason,
         "error_type": error.get("error_type"),
         "error": Jsonb(step.error) if step.error else None,
-        "llm_ns": step.llm_request_ns,
+        "llm_start_ns": step.llm_request_start_ns,
+        "llm_ns": None if step.llm_request_start_ns is None else step.llm_request_ns,
         "ttft_ns": step.ttft_ns,
         "tool_ns": step.tool_ns,
         "step_ns": step.step_ns,
@@ -110,10 +126,29 @@ def finish_step(step: StepEnd, *, response_text: str) -> None:
         "reasoning": usage.reasoning_tokens,
         "response": response_text,
         "request_id": step.reply.request_id if step.reply is not None else error.get("request_id"),
-        "latency_ms": step.llm_request_ns // 1_000_000,
+        "latency_ms": None if step.llm_request_start_ns is None else step.llm_request_ns // 1_000_000,
     }
     with connection.cursor() as cursor:
         cursor.execute(_FINISH_STEP, values)
+
+
+def add_tool_time(step_id: str, tool_ns: int) -> None:
+    """Count the calls of a step that were run after it: they had waited for somebody outside."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD_TOOL_TIME, {"id": step_id, "now": timezone.now(), "tool_ns": tool_ns})
+
+
+def close_pending_steps(
+    run_id: str, *, status: StepStatus, stop_reason: str, error: dict[str, Any] | None = None
+) -> None:
+    """End the step of the run that nobody will finish any more. How long it took is not known."""
+    Step.objects.filter(run_id=run_id, status=StepStatus.PENDING).update(
+        updated_at=timezone.now(),
+        status=status,
+        stop_reason=stop_reason,
+        error_type=(error or {}).get("error_type"),
+        error_data=error,
+    )
 
 
 def insert_messages(rows: Sequence[Message], *, first_position: int | None) -> None:

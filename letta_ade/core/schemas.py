@@ -63,6 +63,7 @@ BlockId = Annotated[str, path_id("block")]
 PassageId = Annotated[str, path_id("passage")]
 ProviderId = Annotated[str, path_id("provider")]
 RunId = Annotated[str, path_id("run")]
+StepId = Annotated[str, path_id("step")]
 ToolId = Annotated[str, path_id("tool")]
 
 #: Parameters of a list.

@@ -80,6 +80,7 @@ class End:
 
     finish_reason: str | None = None
     usage: Usage | None = None
+    logprobs: dict[str, Any] | None = None
 
 
 Piece = Say | Think | Hide | Call | Fail | Wait | End
@@ -184,4 +185,5 @@ class _Fold:
             finish_reason=reason,
             usage=usage,
             raw=raw,
+            logprobs=self._end.logprobs,
         )

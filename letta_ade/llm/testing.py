@@ -72,9 +72,11 @@ def hang() -> Wait:
     return Wait()
 
 
-def ending(finish_reason: str | None = None, *, usage: Usage | None = None) -> End:
+def ending(
+    finish_reason: str | None = None, *, usage: Usage | None = None, logprobs: dict[str, Any] | None = None
+) -> End:
     """How the reply ends, e.g. `length`, and what it counts."""
-    return End(finish_reason=finish_reason, usage=usage)
+    return End(finish_reason=finish_reason, usage=usage, logprobs=logprobs)
 
 
 class ScriptedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ninja import Schema
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from agents.api.schemas.message_input import MessageInput, parts_from
 from agents.runtime.skills import Skill, render_skills
@@ -59,7 +59,7 @@ class MessageOptions(Body):
 
     messages: list[MessageInput] | None = None
     input: str | list[dict[str, Any]] | None = None
-    max_steps: int = Field(default=50, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
     streaming: bool = False
     stream_tokens: bool = False
     include_pings: bool = True
@@ -73,6 +73,9 @@ class MessageOptions(Body):
     include_compaction_messages: bool = False
     client_tools: list[ClientToolInput] | None = None
     client_skills: list[ClientSkillInput] | None = None
+    #: Of the last model call. The wire has a place for them in a plain answer only.
+    return_logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
     return_token_ids: bool = False
     #: Accepted and without effect, as in V1.
     enable_thinking: str | bool | None = None
@@ -86,6 +89,8 @@ class MessageOptions(Body):
         names = [tool.name for tool in self.client_tools or ()]
         if len(set(names)) != len(names):
             raise ValueError("two of the client_tools have the same name")
+        if self.top_logprobs is not None and not self.return_logprobs:
+            raise ValueError("'top_logprobs' needs return_logprobs: true")
         return self
 
     def check_streaming(self) -> None:
@@ -119,6 +124,8 @@ class MessageOptions(Body):
                 Skill(name=each.name, description=each.description, location=each.location)
                 for each in self.client_skills or ()
             ),
+            return_logprobs=self.return_logprobs,
+            top_logprobs=self.top_logprobs,
             background=self.background,
             run_type=run_type,
             wait_seconds=wait_seconds,
@@ -178,13 +185,43 @@ class UsageStatistics(Wire):
     context_tokens: int | None = None
 
 
+class TokenAlternative(Wire):
+    token: str = ""
+    logprob: float = 0.0
+    bytes: list[int] | None = None
+
+
+class TokenLogprob(TokenAlternative):
+    """A token of a reply, and what could have stood in its place."""
+
+    top_logprobs: list[TokenAlternative] = []
+
+
+class Logprobs(Wire):
+    """How probable the tokens of a reply were to its model. Null: the provider told nothing of them."""
+
+    content: list[TokenLogprob] | None = None
+    refusal: list[TokenLogprob] | None = None
+
+    @classmethod
+    def of(cls, told: dict[str, Any] | None) -> Logprobs | None:
+        """Those of a reply (`Reply.logprobs`); None where there are none, or none that can be read."""
+        try:
+            return None if told is None else cls.model_validate(told)
+        except ValidationError:
+            # What a run has said must not be lost for the sake of a figure that a server writes its own way.
+            return None
+
+
 class LettaResponse(Wire):
     """What a run said and did, the input left out."""
 
     messages: list[dict[str, Any]]
     stop_reason: StopReason
     usage: UsageStatistics
-    logprobs: dict[str, Any] | None = None
+    logprobs: Logprobs | None = None
+    #: Of token ids, which this server does not give (`return_token_ids`).
+    turns: None = None
 
 
 class MessageQuery(Schema):

@@ -1,13 +1,35 @@
-"""Runs and steps on the wire (spec/objects.md §11)."""
+"""Runs on the wire: the run itself, its tokens, its times, its trace (spec/objects.md §11)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
-from agents.models import Run, Step
-from agents.services.runs import RunFilters, RunUsage, public_error, public_metadata
+from ninja import Field, Schema
+
+from agents.api.schemas.step import CompletionDetails, TokenDetails
+from agents.models import Run
+from agents.services.run_timing import RunMetrics, Span, trace_id_of
+from agents.services.runs import RunFilters, RunUsage, public_metadata
+from letta_ade.core.pagination import MOST_ROWS
 from letta_ade.core.schemas import PageQuery, Wire
+
+RunStatusName = Literal["created", "running", "completed", "failed", "cancelled"]
+StopReasonName = Literal[
+    "end_turn",
+    "error",
+    "llm_api_error",
+    "invalid_llm_response",
+    "invalid_tool_call",
+    "max_steps",
+    "max_tokens_exceeded",
+    "no_tool_call",
+    "tool_rule",
+    "cancelled",
+    "insufficient_credits",
+    "requires_approval",
+    "context_window_overflow_in_system_prompt",
+]
 
 _CONFIG_FIELDS = (
     "use_assistant_message",
@@ -61,16 +83,6 @@ class RunResponse(Wire):
         )
 
 
-class TokenDetails(Wire):
-    cached_tokens: int | None
-    cache_read_tokens: int | None
-    cache_creation_tokens: int | None
-
-
-class CompletionDetails(Wire):
-    reasoning_tokens: int | None
-
-
 class RunUsageResponse(Wire):
     """Tokens of a run."""
 
@@ -86,71 +98,92 @@ class RunUsageResponse(Wire):
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             total_tokens=usage.total_tokens,
-            prompt_tokens_details=_token_details(usage),
-            completion_tokens_details=_completion_details(usage),
+            prompt_tokens_details=TokenDetails.of(usage),
+            completion_tokens_details=CompletionDetails.of(usage),
         )
 
 
-class StepResponse(Wire):
-    """One call of the model."""
+class RunMetricsResponse(Wire):
+    """How long a run took and with what; nanoseconds, the beginning in Unix time."""
 
     id: str
-    run_id: str | None
     agent_id: str | None
-    origin: str | None = None
-    provider_id: str | None = None
-    provider_name: str | None
-    provider_category: str | None = "base"
-    model: str | None
-    model_handle: str | None
-    model_endpoint: str | None
-    context_window_limit: int | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
-    prompt_tokens_details: TokenDetails | None
-    completion_tokens_details: CompletionDetails | None
-    stop_reason: str | None
-    status: str
-    error_type: str | None
-    error_data: dict[str, Any] | None
-    tags: list[str]
-    tid: str | None = None
-    trace_id: str | None = None
-    request_id: str | None = None
-    messages: list[dict[str, Any]] = []
-    feedback: str | None
-    project_id: str | None = None
+    run_start_ns: int | None
+    run_ns: int | None
+    num_steps: int | None
+    tools_used: list[str] | None
+    project_id: str | None
+    template_id: str | None = None
+    base_template_id: str | None = None
 
     @classmethod
-    def of(cls, step: Step) -> StepResponse:
-        """The step of a row."""
+    def of(cls, metrics: RunMetrics) -> RunMetricsResponse:
         return cls(
-            id=step.id,
-            run_id=step.run_id,
-            agent_id=step.agent_id,
-            provider_name=step.provider_name,
-            model=step.model_handle.partition("/")[2],
-            model_handle=step.model_handle,
-            model_endpoint=step.model_endpoint,
-            context_window_limit=step.context_window_limit,
-            prompt_tokens=step.prompt_tokens,
-            completion_tokens=step.completion_tokens,
-            total_tokens=step.total_tokens,
-            cached_input_tokens=step.cached_input_tokens,
-            cache_write_tokens=step.cache_write_tokens,
-            reasoning_tokens=step.reasoning_tokens,
-            prompt_tokens_details=_token_details(step),
-            completion_tokens_details=_completion_details(step),
-            stop_reason=step.stop_reason,
-            status=step.status,
-            error_type=step.error_type,
-            error_data=public_error(step.error_data),
-            tags=step.tags,
-            feedback=step.feedback,
+            id=metrics.run.id,
+            agent_id=metrics.run.agent_id,
+            run_start_ns=metrics.start_ns,
+            run_ns=metrics.run_ns,
+            num_steps=metrics.num_steps,
+            tools_used=metrics.tools_used,
+            project_id=metrics.project_id,
+        )
+
+
+class SpanResponse(Wire):
+    """A piece of a run's time, with the names that OpenTelemetry's exporters give its columns."""
+
+    Timestamp: str
+    TraceId: str
+    SpanId: str
+    #: Empty for the run itself.
+    ParentSpanId: str
+    SpanName: str
+    SpanKind: str = "Internal"
+    ServiceName: str = "letta-ade"
+    SpanAttributes: dict[str, Any]
+    #: Nanoseconds; null while it goes on.
+    Duration: int | None
+    StatusCode: Literal["Ok", "Error", "Unset"]
+    StatusMessage: str
+
+    @classmethod
+    def of(cls, span: Span, run_id: str) -> SpanResponse:
+        """The span of a run."""
+        ended = "Unset" if span.duration_ns is None else "Ok"
+        return cls(
+            Timestamp=wire_ns(span.start_ns),
+            TraceId=trace_id_of(run_id),
+            SpanId=span.id,
+            ParentSpanId=span.parent_id or "",
+            SpanName=span.name,
+            SpanAttributes=span.attributes,
+            Duration=span.duration_ns,
+            StatusCode="Error" if span.error is not None else ended,
+            StatusMessage=span.error or "",
+        )
+
+
+def wire_ns(nanoseconds: int) -> str:
+    """A moment of Unix time with all of its digits."""
+    whole, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+class TraceQuery(Schema):
+    limit: int = Field(default=MOST_ROWS, ge=1, description=f"Spans; at most {MOST_ROWS} are given.")
+
+
+class ActiveRunQuery(Schema):
+    """Filters of the runs that go on."""
+
+    agent_id: str | None = None
+    agent_ids: list[str] | None = None
+    background: bool | None = None
+
+    def filters(self) -> RunFilters:
+        one = [self.agent_id] if self.agent_id else []
+        return RunFilters(
+            agent_ids=tuple(one + (self.agent_ids or [])), is_active=True, background=self.background
         )
 
 
@@ -159,10 +192,10 @@ class RunQuery(PageQuery):
 
     agent_id: str | None = None
     agent_ids: list[str] | None = None
-    statuses: list[str] | None = None
+    statuses: list[RunStatusName] | None = None
     active: bool = False
     background: bool | None = None
-    stop_reason: str | None = None
+    stop_reason: StopReasonName | None = None
     conversation_id: str | None = None
 
     def filters(self) -> RunFilters:
@@ -175,19 +208,3 @@ class RunQuery(PageQuery):
             stop_reason=self.stop_reason,
             conversation_id=self.conversation_id,
         )
-
-
-def _token_details(counted: RunUsage | Step) -> TokenDetails | None:
-    if counted.cached_input_tokens is None and counted.cache_write_tokens is None:
-        return None
-    return TokenDetails(
-        cached_tokens=counted.cached_input_tokens,
-        cache_read_tokens=counted.cached_input_tokens,
-        cache_creation_tokens=counted.cache_write_tokens,
-    )
-
-
-def _completion_details(counted: RunUsage | Step) -> CompletionDetails | None:
-    if counted.reasoning_tokens is None:
-        return None
-    return CompletionDetails(reasoning_tokens=counted.reasoning_tokens)

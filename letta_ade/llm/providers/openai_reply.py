@@ -277,6 +277,8 @@ class OpenAIReply:
                 for call in self.calls
             ]
         choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
+        if self.logprobs:
+            choice["logprobs"] = self.logprobs
         raw = {"object": "chat.completion", **self.head, "choices": [choice], "usage": self.usage}
         return raw if self.usage else {**raw, "usage_is_estimated": True}
 

@@ -8,6 +8,7 @@ than the one for which it was entered.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
@@ -84,6 +85,12 @@ def list_providers(
     if provider_type is not None:
         rows = rows.filter(provider_type=provider_type)
     return paginate(rows, page or PageRequest(), among=_rows(caller))
+
+
+def ids_of_providers(*, workspace_id: str, names: Collection[str]) -> dict[str, str]:
+    """The ids of those of these providers that the workspace brought, by name; also of deleted ones, whose calls are history."""
+    rows = Provider.objects.filter(workspace_id=workspace_id, name__in=names)
+    return dict(rows.values_list("name", "id"))
 
 
 def create_provider(*, caller: Caller, draft: ProviderDraft) -> Provider:
