@@ -154,10 +154,10 @@ async def _read_tail(body: AsyncIterator[bytes]) -> None:
 def _sdk_errors() -> tuple[type[Exception], ...]:
     import httpx2
 
-    # Only the SDK that is loaded can have raised. ValueError: a whole body is not JSON.
+    # Only an SDK that is loaded can have raised; one that is just being loaded in another thread cannot yet. ValueError: a line
+    # of the stream is not JSON.
     errors: list[type[Exception]] = [httpx2.HTTPError, httpx2.StreamError, ValueError]
-    if "openai" in sys.modules:
-        errors.append(sys.modules["openai"].OpenAIError)
-    if "anthropic" in sys.modules:
-        errors.append(sys.modules["anthropic"].AnthropicError)
+    for sdk, name in (("openai", "OpenAIError"), ("anthropic", "AnthropicError")):
+        if error := getattr(sys.modules.get(sdk), name, None):
+            errors.append(error)
     return tuple(errors)
