@@ -77,7 +77,8 @@ async def list_messages(request: ApiRequest, agent_id: AgentId, query: Query[Mes
         find_messages, caller=request.auth, agent_id=agent_id, filters=query.filters(), page=query.page()
     )
     types = query.include_return_message_types
-    return respond([each for each in wire_list(stored) if types is None or each["message_type"] in types])
+    listed = wire_list(stored, query.answer_tool())
+    return respond([each for each in listed if types is None or each["message_type"] in types])
 
 
 @router.post("/{agent_id}/messages/cancel", response=dict[str, str])
@@ -126,7 +127,11 @@ async def _stream(request: ApiRequest, agent_id: str, body: MessageOptions) -> H
 
 def _format(body: MessageOptions) -> Format:
     types = body.include_return_message_types
-    return Format(stream_tokens=body.stream_tokens, message_types=None if types is None else frozenset(types))
+    return Format(
+        stream_tokens=body.stream_tokens,
+        message_types=None if types is None else frozenset(types),
+        answer_tool=body.answer_tool(),
+    )
 
 
 def _plain(started: StartedRun, folded: Folded) -> HttpResponse:

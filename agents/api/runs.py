@@ -18,9 +18,10 @@ from agents.api.schemas.run import (
     TraceQuery,
 )
 from agents.api.schemas.step import StepResponse
+from agents.api.spoken import AnswerTool
 from agents.api.sse import Reader, sse_response
 from agents.api.streaming import Format
-from agents.api.wire import wire_messages
+from agents.api.wire import wire_one
 from agents.api.wire_steps import wire_steps
 from agents.services import runs
 from agents.services.run_timing import run_metrics, run_spans
@@ -63,7 +64,7 @@ def list_run_messages(request: ApiRequest, run_id: RunId, query: Query[PageQuery
     page = query.page(limit=100, order="asc")
     stored = runs.list_run_messages(caller=request.auth, run_id=run_id, page=page)
     step = -1 if page.order == "desc" else 1
-    return respond([each for message in stored for each in wire_messages(message)[::step]])
+    return respond([each for message in stored for each in wire_one(message, AnswerTool())[::step]])
 
 
 @router.get("/{run_id}/steps", response=list[StepResponse])

@@ -14,6 +14,7 @@ from agents.api.schemas.step import (
     StepQuery,
     StepResponse,
 )
+from agents.api.spoken import AnswerTool
 from agents.api.wire import wire_list
 from agents.api.wire_steps import wire_metrics, wire_step, wire_steps
 from agents.services import steps
@@ -44,7 +45,8 @@ def retrieve_step_metrics(request: ApiRequest, step_id: StepId) -> HttpResponse:
 @router.get("/{step_id}/messages", response=list[dict[str, Any]])
 def list_step_messages(request: ApiRequest, step_id: StepId, query: Query[PageQuery]) -> HttpResponse:
     page = query.page(limit=100, order="asc")
-    return respond(wire_list(steps.list_step_messages(caller=request.auth, step_id=step_id, page=page)))
+    stored = steps.list_step_messages(caller=request.auth, step_id=step_id, page=page)
+    return respond(wire_list(stored, AnswerTool()))
 
 
 @router.get("/{step_id}/trace", response=ProviderTraceResponse | None)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.api.schemas.message import LettaResponse, Logprobs, StopReason, UsageStatistics
+from agents.api.spoken import AnswerTool, Spoken, answer_tool_asked, speaks_by_tool
 from agents.api.wire import WireMessage, head, hidden_fields, wire_messages
 from agents.models import Message, Run
 from agents.runtime.events import (
@@ -42,6 +43,8 @@ class Format:
     message_types: frozenset[str] | None = None
     #: The handle of the model, for a reader that comes in the middle; one from the start is told by the run.
     model: str = ""
+    #: Of an agent that speaks through a tool. A reader from the start is told by the run whether it does.
+    answer_tool: AnswerTool | None = None
 
     @classmethod
     def of(cls, run: Run) -> Format:
@@ -51,6 +54,7 @@ class Format:
             stream_tokens=bool(run.request_config.get("stream_tokens")),
             message_types=None if types is None else frozenset(types),
             model=run.metadata.get("model", ""),
+            answer_tool=answer_tool_asked(run.request_config) if speaks_by_tool(run.agent) else None,
         )
 
 
@@ -64,6 +68,9 @@ class Translator:
         #: The fields that the pieces of one message share, and what they were made for.
         self._head: WireMessage = {}
         self._head_of: tuple[str, str, str, int] | None = None
+        #: The words of the calls that speak, by tool call id.
+        self._spoken: dict[str, Spoken] = {}
+        self._answer_tool = format.answer_tool
 
     def messages(self, event: Event) -> list[WireMessage]:
         """The messages that the event stands for; none for most. The end of a run is not among them (`ending`)."""
@@ -76,24 +83,41 @@ class Translator:
         for data in event.messages:
             if data["id"] in event.input_ids or data["role"] in _SILENT_ROLES:
                 continue
-            if self._format.stream_tokens and data["role"] != "tool":
-                continue  # its pieces were sent
-            found += wire_messages(Message.from_data(data))
+            message = Message.from_data(data)
+            if not self._format.stream_tokens or data["role"] == "tool":
+                found += wire_messages(message, self._answer_tool)
+            elif data["role"] == "assistant":
+                found += self._unsaid(message)
         return found
+
+    def _unsaid(self, message: Message) -> list[WireMessage]:
+        """The pieces of a stored message were sent, but for words that did not come as a text."""
+        tool = self._answer_tool
+        words = tool.words_of(message.tool_calls) if tool is not None else None
+        if words is None:
+            return []
+        spoken = self._spoken.pop(message.tool_calls[0]["id"], None)
+        rest = spoken.rest(words) if spoken is not None else words
+        whole = wire_messages(message, tool)[-1]
+        return [{**whole, "content": rest}] if rest else []
 
     def _piece(self, event: Event) -> list[WireMessage]:
         if isinstance(event, RunStarted):
             self._names_each_piece = _names_each_piece(event.model)
+            self._answer_tool = self._format.answer_tool if event.loop == "heartbeat" else None
         if not self._format.stream_tokens:
             return []
         match event:
             case TextDelta():
                 return [self._chunk("assistant_message", event, content=event.text)]
             case ReasoningDelta():
-                fields = {"reasoning": event.text, "source": "reasoner_model", "signature": None}
+                source = "reasoner_model" if event.is_native else "non_reasoner_model"
+                fields = {"reasoning": event.text, "source": source, "signature": None}
                 return [self._chunk("reasoning_message", event, **fields)]
             case ReasoningHidden():
                 return [self._chunk("hidden_reasoning_message", event, **hidden_fields(event.data))]
+            case ToolCallStarted() | ToolCallDelta() if self._speaks(event):
+                return self._say(event)
             case ToolCallStarted():
                 return [self._call(event, {"name": event.name, "tool_call_id": event.tool_call_id})]
             case ToolCallDelta():
@@ -102,6 +126,18 @@ class Translator:
                 return [self._call(event, {**name, **piece})]
             case _:
                 return []
+
+    def _speaks(self, event: ToolCallStarted | ToolCallDelta) -> bool:
+        tool = self._answer_tool
+        return tool is not None and event.name == tool.name and not event.is_request
+
+    def _say(self, event: ToolCallStarted | ToolCallDelta) -> list[WireMessage]:
+        tool = self._answer_tool
+        if tool is None or isinstance(event, ToolCallStarted):
+            return []
+        spoken = self._spoken.setdefault(event.tool_call_id, Spoken(tool.argument))
+        words = spoken.feed(event.arguments)
+        return [self._chunk("assistant_message", event, content=words)] if words else []
 
     def _call(self, event: ToolCallStarted | ToolCallDelta, call: dict[str, str]) -> WireMessage:
         kind = "approval_request_message" if event.is_request else "tool_call_message"

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, assert_never
 
+from agents.api.spoken import AnswerTool, speaks_by_tool
 from agents.models import Message
 from agents.models.message import MessageRole
 from letta_ade.core.ids import otid_at
 from letta_ade.llm.messages import reasoning_text
 
 WireMessage = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerTool:
-    """The tool through which an agent of the heartbeat loop speaks, and the argument that holds its words."""
-
-    name: str = "send_message"
-    argument: str = "message"
-
-    def words_of(self, calls: list[dict[str, Any]]) -> str | None:
-        """What is said by these calls; None when they are something else."""
-        if len(calls) != 1 or calls[0]["name"] != self.name:
-            return None
-        try:
-            words = json.loads(calls[0]["arguments"])[self.argument]
-        except (ValueError, KeyError, TypeError):
-            return None
-        return words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
-
-    def is_only_said(self, returns: list[dict[str, Any]]) -> bool:
-        """Whether these returns say no more than that the words were said."""
-        return bool(returns) and all(
-            each.get("name") == self.name and each["status"] == "success" for each in returns
-        )
 
 
 def wire_messages(message: Message, answer_tool: AnswerTool | None = None) -> list[WireMessage]:
@@ -64,8 +40,16 @@ def wire_messages(message: Message, answer_tool: AnswerTool | None = None) -> li
 
 
 def wire_list(messages: Iterable[Message], answer_tool: AnswerTool | None = None) -> list[WireMessage]:
-    """The wire messages of many stored ones, in their order."""
-    return [each for message in messages for each in wire_messages(message, answer_tool)]
+    """The wire messages of many stored ones, in their order; the answer tool is that of agents that speak through one.
+
+    The messages come with their agent (`messages.of_agent`).
+    """
+    return [each for message in messages for each in wire_one(message, answer_tool)]
+
+
+def wire_one(message: Message, answer_tool: AnswerTool | None) -> list[WireMessage]:
+    """The same for one message."""
+    return wire_messages(message, answer_tool if answer_tool and speaks_by_tool(message.agent) else None)
 
 
 def head(

@@ -22,6 +22,8 @@ class RunStarted:
     #: Who asked: `Caller.name`.
     caller_name: str
     inputs: list[dict[str, Any]]
+    #: Which loop the agent runs (`Snapshot.loop`): direct or heartbeat.
+    loop: str = "direct"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

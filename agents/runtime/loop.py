@@ -182,6 +182,7 @@ def _first_event(run: _Run) -> Event:
         started_at=datetime.now(UTC).isoformat(),
         caller_name=snapshot.caller_name,
         inputs=list(snapshot.input_data),
+        loop=snapshot.loop,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from django.db.models import QuerySet
 
-from agents.models import Message
+from agents.models import Agent, Message
 from agents.services.agents import get_agent_for
 from agents.services.conversations import DEFAULT, get_conversation_of
 from letta_ade.accounts.auth import Caller
@@ -54,7 +54,14 @@ def list_messages(
         rows = rows if filters.shows_errors else rows.filter(is_err=False)
     if filters.group_id is not None:
         rows = rows.filter(group_id=filters.group_id)
-    return page_of(rows, page or MessagePage(), among=everything)
+    return of_agent(agent, page_of(rows, page or MessagePage(), among=everything))
+
+
+def of_agent(agent: Agent, messages: list[Message]) -> list[Message]:
+    """The messages, which are this agent's, with the agent on each of them."""
+    for message in messages:
+        message.agent = agent
+    return messages
 
 
 def page_of(rows: QuerySet[Message], page: MessagePage, *, among: QuerySet[Message]) -> list[Message]:

@@ -15,7 +15,7 @@ from agents.models import Message, Run, Step
 from agents.models.run import ACTIVE_STATUSES
 from agents.services.approvals import waiting_entries
 from agents.services.conversations import DEFAULT
-from agents.services.messages import MessagePage, page_of
+from agents.services.messages import MessagePage, of_agent, page_of
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Conflict, Gone, NotFound
 from letta_ade.core.pagination import PageRequest, paginate
@@ -63,7 +63,11 @@ _COUNTED = (
 def get_run_for(*, caller: Caller, run_id: str, for_update: bool = False) -> Run:
     """The run. Raises NotFound, also for one of another workspace."""
     runs = Run.objects.select_for_update(of=("self",)) if for_update else Run.objects.all()
-    run = runs.filter(id=run_id, workspace_id=caller.workspace_id).select_related("conversation").first()
+    run = (
+        runs.filter(id=run_id, workspace_id=caller.workspace_id)
+        .select_related("conversation", "agent")
+        .first()
+    )
     if run is None:
         raise NotFound(f"There is no run {run_id!r}.")
     return run
@@ -166,11 +170,12 @@ def list_run_messages(*, caller: Caller, run_id: str, page: PageRequest) -> list
     """A page of what the run stored, its input included. Raises NotFound."""
     run = get_run_for(caller=caller, run_id=run_id)
     rows = Message.objects.filter(run=run)
-    return page_of(
+    messages = page_of(
         rows.filter(is_err=False),
         MessagePage(limit=page.limit, order=page.order, after=page.after, before=page.before),
         among=rows,
     )
+    return of_agent(run.agent, messages)
 
 
 def steps_of(run: Run) -> QuerySet[Step]:

@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Concat
 
 from agents.models import Message, ProviderTrace, Run, Step
-from agents.services.messages import MessagePage, page_of
+from agents.services.messages import MessagePage, of_agent, page_of
 from agents.services.run_timing import run_ids_of
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
@@ -135,11 +135,12 @@ def list_step_messages(*, caller: Caller, step_id: str, page: PageRequest) -> li
     """A page of what the step stored, the input of its run included. Raises NotFound (step, cursor)."""
     step = get_step_for(caller=caller, step_id=step_id)
     rows = Message.objects.filter(step=step)
-    return page_of(
+    messages = page_of(
         rows.filter(is_err=False),
         MessagePage(limit=page.limit, order=page.order, after=page.after, before=page.before),
         among=rows,
     )
+    return of_agent(step.agent, messages)
 
 
 def find_traced_call(*, caller: Caller, step_id: str) -> TracedCall | None:

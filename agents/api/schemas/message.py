@@ -8,6 +8,7 @@ from ninja import Schema
 from pydantic import Field, ValidationError, model_validator
 
 from agents.api.schemas.message_input import MessageInput, parts_from
+from agents.api.spoken import AnswerTool, answer_tool_asked
 from agents.runtime.skills import Skill, render_skills
 from agents.services.messages import MessageFilters, MessagePage
 from agents.services.run_requests import ClientTool, InputMessage, RunRequest
@@ -92,6 +93,10 @@ class MessageOptions(Body):
         if self.top_logprobs is not None and not self.return_logprobs:
             raise ValueError("'top_logprobs' needs return_logprobs: true")
         return self
+
+    def answer_tool(self) -> AnswerTool | None:
+        """The tool whose calls are wanted as what they say."""
+        return answer_tool_asked(dict(self))
 
     def check_streaming(self) -> None:
         """Raise Unprocessable for flags of a stream without one."""
@@ -239,6 +244,10 @@ class MessageQuery(Schema):
     use_assistant_message: bool = True
     assistant_message_tool_name: str = "send_message"
     assistant_message_tool_kwarg: str = "message"
+
+    def answer_tool(self) -> AnswerTool | None:
+        """The tool whose calls are wanted as what they say."""
+        return answer_tool_asked(dict(self))
 
     def page(self) -> MessagePage:
         return MessagePage(

@@ -154,8 +154,8 @@ async def _read_tail(body: AsyncIterator[bytes]) -> None:
 def _sdk_errors() -> tuple[type[Exception], ...]:
     import httpx2
 
-    # Only an SDK that is loaded can have raised; one that is just being loaded in another thread cannot yet. ValueError: a line
-    # of the stream is not JSON.
+    # Only an SDK that is loaded can have raised; one that is just being loaded in another thread cannot yet. ValueError: a whole
+    # body is not JSON.
     errors: list[type[Exception]] = [httpx2.HTTPError, httpx2.StreamError, ValueError]
     for sdk, name in (("openai", "OpenAIError"), ("anthropic", "AnthropicError")):
         if error := getattr(sys.modules.get(sdk), name, None):
