@@ -10,6 +10,7 @@ from letta_client import Letta
 
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.server import RunningServer, running_server, wait_until_quiet
+from tests.support.wire import Wire
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +51,10 @@ def agent(client: Letta) -> Any:
             {"label": "persona", "value": "I answer briefly."},
         ],
     )
+
+
+@pytest.fixture
+def wire(client: Letta, server: RunningServer, agent: Any) -> Iterator[Wire]:
+    made = Wire(server.url, agent)
+    with made.client:
+        yield made
