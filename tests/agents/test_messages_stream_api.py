@@ -95,9 +95,8 @@ TURN: list[list[Any]] = [
 
 
 async def post(api: httpx.AsyncClient, agent: Agent, **body: Any) -> httpx.Response:
-    return await api.post(
-        f"/agents/{agent.id}/messages", json={"input": "I like tea.", "streaming": True, **body}
-    )
+    said = {} if "messages" in body else {"input": "I like tea."}
+    return await api.post(f"/agents/{agent.id}/messages", json={**said, "streaming": True, **body})
 
 
 async def test_a_stream_has_its_headers_and_its_frames(
@@ -348,7 +347,10 @@ class TestBackground:
 
     async def first(self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel) -> list[dict[str, Any]]:
         model.add(*TURN)
-        return read((await post(api, agent, background=True, stream_tokens=True)).text)
+        return await self.ordered(api, agent, stream_tokens=True)
+
+    async def ordered(self, api: httpx.AsyncClient, agent: Agent, **body: Any) -> list[dict[str, Any]]:
+        return read((await post(api, agent, background=True, **body)).text)
 
     async def again(self, api: httpx.AsyncClient, run_id: str, body: Any = None) -> list[dict[str, Any]]:
         answer = await api.post(f"/runs/{run_id}/stream", json=body)
@@ -384,11 +386,8 @@ class TestBackground:
         """The numbers belong to that form: a reader that changed it in between would get the wrong rest."""
         model.add(*TURN)
         message = {"role": "user", "content": "Tea.", "otid": "123e4567-e89b-42d3-8456-426614174000"}
-        body = {"messages": [message], "streaming": True, "background": True}
-        first = read(
-            (await api.post(f"/agents/{agent.id}/messages", json={**body, "stream_tokens": True})).text
-        )
-        again = read((await api.post(f"/agents/{agent.id}/messages", json=body)).text)
+        first = await self.ordered(api, agent, messages=[message], stream_tokens=True)
+        again = read((await post(api, agent, messages=[message], background=True)).text)
         assert [each.get("seq_id") for each in again[1:]] == [each.get("seq_id") for each in first[1:]]
 
     async def test_a_repeat_of_a_request_whose_events_are_gone_is_410(
@@ -397,10 +396,9 @@ class TestBackground:
         settings.EVENT_RETENTION_HOURS = 1
         model.add(text("Hi."))
         message = {"role": "user", "content": "Tea.", "otid": "123e4567-e89b-42d3-8456-426614174000"}
-        body = {"messages": [message], "streaming": True, "background": True}
-        await api.post(f"/agents/{agent.id}/messages", json=body)
+        await self.ordered(api, agent, messages=[message])
         await threads.run(Run.objects.update, created_at=timezone.now() - timedelta(hours=2))
-        answer = await api.post(f"/agents/{agent.id}/messages", json=body)
+        answer = await post(api, agent, messages=[message], background=True)
         assert answer.status_code == 410
         assert "1 hours" in answer.json()["detail"]
 
@@ -431,7 +429,7 @@ class TestBackground:
             piece for number in range(40) for piece in (reasoning(f"Hm {number}."), text(f"So {number}."))
         ]
         model.add(pieces)
-        messages = read((await post(api, agent, background=True)).text)
+        messages = await self.ordered(api, agent)
         numbers = [message["seq_id"] for message in messages[1:-2]]
         assert len(numbers) == 80
         assert numbers == sorted(set(numbers))
@@ -445,7 +443,7 @@ class TestBackground:
         settings.KEEPALIVE_SECONDS = 0.02
         go_on = asyncio.Event()
         model.add([text("One"), gate(go_on), text(" two.")])
-        run_id = await start(agent, background=True)
+        run_id = await start(agent)
         body = b""
         async for part in sse_stream(
             Reader(run_id=run_id, format=Format(stream_tokens=True), is_numbered=True)

@@ -10,6 +10,7 @@ from letta_client import Letta
 
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.server import RunningServer, running_server, wait_until_quiet
+from tests.support.wire import Wire
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,6 @@ def server(django_db_setup: None, provider: FakeOpenAI) -> Iterator[RunningServe
         "OPENAI_API_KEY": "sk-test",
         "OPENAI_BASE_URL": provider.base_url,
         "ADE_LLM_RETRIES": "0",
-        "ADE_JOB_WORKER": "1",
     }
     with running_server(environment) as running:
         yield running
@@ -55,3 +55,10 @@ def agent(client: Letta) -> Any:
             {"label": "persona", "value": "I answer briefly."},
         ],
     )
+
+
+@pytest.fixture
+def wire(client: Letta, server: RunningServer, agent: Any) -> Iterator[Wire]:
+    made = Wire(server.url, agent)
+    with made.client:
+        yield made

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from letta_client import Letta
 from letta_client.types.agents.letta_response import LettaResponse
-from letta_client.types.agents.message import Message
 
 from tests.support.fake_anthropic import FakeAnthropic
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_provider import FakeCall, FakeReply
 from tests.support.server import RunningServer, running_server
 from tests.support.strict import validate
-from tests.support.transcripts import Transcript, added_up, record
+from tests.support.transcripts import Transcript, added_up
+from tests.support.wire import (
+    NOTE,
+    PING,
+    SEARCH,
+    USAGE,
+    Wire,
+    calls,
+    ending,
+    piece,
+    returns,
+    said,
+    thought,
+    told,
+)
 
 pytestmark = pytest.mark.slow
 
-USAGE = {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 107}
-NOTE = FakeCall(name="memory_insert", arguments='{"label": "human", "new_string": "Likes tea."}', id="call_1")
-SEARCH = FakeCall(name="conversation_search", arguments='{"query": "tea"}', id="call_2")
+HUMAN: Any = {"label": "human", "value": "Name: Ada"}
 
 
 @pytest.fixture(scope="module")
@@ -51,167 +58,12 @@ def server(django_db_setup: None, environment: dict[str, str]) -> Iterator[Runni
         yield running
 
 
-class Wire:
-    """An agent, and the bytes that its routes send."""
-
-    def __init__(self, url: str, agent: Any) -> None:
-        self.agent = agent
-        self.client = httpx.Client(base_url=f"{url}/v1", timeout=30)
-
-    @property
-    def path(self) -> str:
-        return f"/agents/{self.agent.id}/messages"
-
-    def stream(self, **body: Any) -> Transcript:
-        return record(self.client, self.path, {"input": "I like tea.", "streaming": True, **body})
-
-    def resume(self, run_id: str, **body: Any) -> Transcript:
-        return record(self.client, f"/runs/{run_id}/stream", body or None)
-
-    def stored(self, run_id: str) -> list[dict[str, Any]]:
-        """What the run has said, as lists have it."""
-        listed = self.client.get(self.path).raise_for_status().json()
-        for message in listed:
-            validate(Message, message)
-        return [
-            message
-            for message in listed
-            if message["run_id"] == run_id
-            and message["message_type"] not in ("user_message", "system_message")
-        ]
-
-    @contextmanager
-    def open_stream(self, **body: Any) -> Iterator[Callable[[bytes], bytes]]:
-        """A stream that is read in parts: the function reads until the mark, or to the end for b""."""
-        asked = {"input": "I like tea.", "streaming": True, "stream_tokens": True, **body}
-        with self.client.stream("POST", self.path, json=asked) as answer:
-            pieces, read = answer.iter_raw(), b""
-
-            def until(mark: bytes) -> bytes:
-                nonlocal read
-                while not mark or mark not in read:
-                    if (piece := next(pieces, None)) is None:
-                        break
-                    read += piece
-                return read
-
-            yield until
-
-
-@pytest.fixture
-def wire(client: Letta, server: RunningServer, agent: Any) -> Iterator[Wire]:
-    made = Wire(server.url, agent)
-    with made.client:
-        yield made
-
-
 @pytest.fixture
 def claude(client: Letta, server: RunningServer, anthropic: FakeAnthropic) -> Iterator[Wire]:
     made = Wire(server.url, client.agents.create(model="anthropic/claude-sonnet-4-5", memory_blocks=[HUMAN]))
     with made.client:
         yield made
     anthropic.replies.clear()
-
-
-HUMAN: Any = {"label": "human", "value": "Name: Ada"}
-
-
-# What the messages of a transcript look like with short names; a message that is not given fields has nulls.
-
-
-def told(kind: str, message: int, k: int, *, step: int = 1, **fields: Any) -> dict[str, Any]:
-    return {
-        "id": f"message-{message}",
-        "date": "date",
-        "name": None,
-        "message_type": kind,
-        "otid": f"message-{message}.{k}",
-        "sender_id": None,
-        "step_id": f"step-{step}",
-        "is_err": None,
-        "seq_id": None,
-        "run_id": "run-1",
-        **fields,
-    }
-
-
-def said(content: str, message: int, k: int, **fields: Any) -> dict[str, Any]:
-    return told("assistant_message", message, k, content=content, **fields)
-
-
-def thought(
-    reasoning: str, message: int, k: int, *, signature: str | None = None, **fields: Any
-) -> dict[str, Any]:
-    return told(
-        "reasoning_message",
-        message,
-        k,
-        source="reasoner_model",
-        reasoning=reasoning,
-        signature=signature,
-        **fields,
-    )
-
-
-def piece(message: int, k: int, *, call: dict[str, str], **fields: Any) -> dict[str, Any]:
-    return told("tool_call_message", message, k, tool_call=call, tool_calls=call, **fields)
-
-
-def calls(message: int, k: int, *made: FakeCall, **fields: Any) -> dict[str, Any]:
-    listed = [{"name": call.name, "arguments": call.arguments, "tool_call_id": call.id} for call in made]
-    return told("tool_call_message", message, k, tool_call=listed[0], tool_calls=listed, **fields)
-
-
-def returns(message: int, *returned: tuple[str, str], **fields: Any) -> dict[str, Any]:
-    listed = [
-        {
-            "type": "tool",
-            "tool_call_id": call_id,
-            "status": "success",
-            "tool_return": text,
-            "stdout": None,
-            "stderr": None,
-        }
-        for call_id, text in returned
-    ]
-    first: dict[str, Any] = {key: value for key, value in listed[0].items() if key != "type"}
-    return told("tool_return_message", message, 0, **first, tool_returns=listed, **fields)
-
-
-PING = {
-    "id": "ping",
-    "date": "date",
-    "name": None,
-    "message_type": "ping",
-    "otid": None,
-    "sender_id": None,
-    "step_id": None,
-    "is_err": None,
-    "seq_id": None,
-    "run_id": "run-1",
-}
-
-
-def ending(reason: str = "end_turn", **usage: Any) -> list[dict[str, Any]]:
-    counted = {
-        "prompt_tokens": 100,
-        "completion_tokens": 7,
-        "total_tokens": 107,
-        "step_count": 1,
-        "run_ids": None,
-        "cached_input_tokens": None,
-        "cache_write_tokens": None,
-        "reasoning_tokens": None,
-        "context_tokens": 107,
-    }
-    return [
-        {"message_type": "stop_reason", "stop_reason": reason},
-        {"message_type": "usage_statistics", **counted, **usage},
-    ]
-
-
-def without(messages: list[dict[str, Any]], *fields: str) -> list[dict[str, Any]]:
-    return [{key: value for key, value in message.items() if key not in fields} for message in messages]
 
 
 def test_a_plain_answer_is_what_its_type_says(wire: Wire, provider: FakeOpenAI) -> None:
@@ -248,7 +100,7 @@ def test_steps_are_streamed_as_whole_messages(wire: Wire, provider: FakeOpenAI) 
         said("All noted.", 3, 0, step=2),
         *ending(prompt_tokens=200, completion_tokens=14, total_tokens=214, step_count=2),
     ]
-    assert without(stream.messages[1:-2]) == without(wire.stored(stream.run_id))
+    assert stream.messages[1:-2] == wire.stored(stream.run_id)
 
 
 def test_tokens_are_streamed_in_pieces_that_add_up_to_what_is_stored(
@@ -468,153 +320,3 @@ def test_a_cancel_in_mid_stream_ends_it_and_stores_what_was_said(wire: Wire, pro
     ]
     assert added_up(stream.messages[1:-2]) == added_up(wire.stored(stream.run_id))
     assert wire.client.get(f"/runs/{stream.run_id}").json()["status"] == "cancelled"
-
-
-class TestBackground:
-    """A background run is numbered; a reader comes back to it, also on another server."""
-
-    @pytest.fixture
-    def another(self, provider: FakeOpenAI) -> dict[str, str]:
-        """What a further server has in its environment."""
-        return {
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_BASE_URL": provider.base_url,
-            "ADE_JOB_WORKER": "1",
-            "ADE_LEASE_SECONDS": "3",
-        }
-
-    @pytest.fixture
-    def working(self, wire: Wire, another: dict[str, str]) -> Iterator[Wire]:
-        """The agent on a server that works on runs of the background; the others' does not."""
-        with running_server(another) as running, Wire(running.url, wire.agent).client as client:
-            wire.client, before = client, wire.client
-            yield wire
-            wire.client = before
-
-    def first(self, working: Wire, provider: FakeOpenAI) -> Transcript:
-        provider.enqueue(
-            FakeReply(reasoning="Hm, hm.", text="One moment.", calls=(NOTE, SEARCH), usage=USAGE),
-            FakeReply(text="All noted.", usage=USAGE),
-        )
-        stream = working.stream(stream_tokens=True, background=True)
-        stream.check()
-        return stream
-
-    def test_messages_are_numbered_and_the_frame_is_not(self, working: Wire, provider: FakeOpenAI) -> None:
-        stream = self.first(working, provider)
-        named = stream.named()
-        assert named[0] == PING
-        assert {message["seq_id"] for message in named[1:-2]} == {"n"}
-        assert stream.messages[1]["seq_id"] >= 1
-        assert all("seq_id" not in message for message in named[-2:])
-        assert added_up(stream.messages[1:-2]) == added_up(working.stored(stream.run_id))
-
-    def test_a_reader_goes_on_after_each_number(self, working: Wire, provider: FakeOpenAI) -> None:
-        stream = self.first(working, provider)
-        whole = working.resume(stream.run_id)
-        whole.check()
-        assert without(whole.messages[1:], "date") == without(stream.messages[1:], "date")
-        for at, message in enumerate(stream.messages[1:-2], 1):
-            rest = working.resume(stream.run_id, starting_after=message["seq_id"])
-            rest.check()
-            assert rest.messages[0]["seq_id"] == message["seq_id"]
-            assert without(rest.messages[1:], "date") == without(stream.messages[at + 1 :], "date")
-
-    def test_the_real_client_resumes(self, working: Wire, client: Letta, provider: FakeOpenAI) -> None:
-        stream = self.first(working, provider)
-        at = stream.messages[3]["seq_id"]
-        read: list[Any] = list(
-            client.runs.messages.stream(
-                stream.run_id,
-                starting_after=at,
-                include_pings=False,
-                poll_interval=0.1,
-                batch_size=10,
-                agent_id=working.agent.id,
-                body_run_id=stream.run_id,
-                otid=None,
-            )
-        )
-        assert [each.message_type for each in read] == stream.types[4:]
-
-    def test_a_reader_goes_on_at_a_server_that_was_started_since(
-        self, working: Wire, provider: FakeOpenAI, another: dict[str, str]
-    ) -> None:
-        with running_server(another) as first:
-            working.client.base_url = f"{first.url}/v1"
-            stream = self.first(working, provider)
-        with running_server(another) as second:
-            working.client.base_url = f"{second.url}/v1"
-            whole = working.resume(stream.run_id)
-            rest = working.resume(
-                stream.run_id, starting_after=stream.messages[5]["seq_id"], include_pings=False
-            )
-        whole.check()
-        rest.check(has_pings=False)
-        assert without(whole.messages[1:], "date") == without(stream.messages[1:], "date")
-        assert without(rest.messages, "date") == without(stream.messages[6:], "date")
-
-    def test_a_server_that_stops_lets_its_readers_go_and_the_next_one_goes_on(
-        self, wire: Wire, provider: FakeOpenAI, another: dict[str, str]
-    ) -> None:
-        provider.enqueue(FakeReply(text="This is going to take", hang_after=4), FakeReply(text="At last."))
-        with running_server(another) as first:
-            wire.client.base_url = f"{first.url}/v1"
-            with wire.open_stream(background=True) as until:
-                until(b'"going ')
-                first.process.terminate()
-                stream = Transcript(until(b""))
-        stream.check()
-        assert stream.types[-3:] == ["assistant_message", "stop_reason", "error_message"]
-        assert stream.messages[-1]["error_type"] == "stream_incomplete"
-        self.goes_on(wire, another, stream.run_id, last=stream.messages[-3]["seq_id"])
-
-    def test_a_reader_of_a_killed_server_is_told_the_rest_by_the_next_one(
-        self, wire: Wire, provider: FakeOpenAI, another: dict[str, str]
-    ) -> None:
-        provider.enqueue(FakeReply(text="This is going to take", hang_after=4), FakeReply(text="At last."))
-        with running_server(another) as first:
-            wire.client.base_url = f"{first.url}/v1"
-            with wire.open_stream(background=True) as until:
-                read = until(b'"going ')
-                first.process.kill()
-                first.process.wait()
-        seen = [
-            json.loads(line.removeprefix(b"data: "))
-            for line in read.split(b"\n\n")
-            if line.startswith(b"data: ")
-        ]
-        self.goes_on(wire, another, seen[0]["run_id"], last=seen[-1]["seq_id"])
-
-    def goes_on(self, wire: Wire, environment: dict[str, str], run_id: str, *, last: int) -> None:
-        """The next server tells the step that it made anew, and what the first one had begun is not in the list."""
-        with running_server(environment) as second:
-            wire.client.base_url = f"{second.url}/v1"
-            rest = wire.resume(run_id, starting_after=last)
-            rest.check()
-            said = [each for each in rest.messages if each["message_type"] == "assistant_message"]
-            assert "".join(each["content"] for each in said) == "At last."
-            assert rest.types[-2:] == ["stop_reason", "usage_statistics"]
-            assert min(each["seq_id"] for each in said) > last
-            assert [each["content"] for each in wire.stored(run_id)] == ["At last."]
-
-    def test_a_reader_at_another_server_is_told_what_happens_at_the_first(
-        self, working: Wire, provider: FakeOpenAI, another: dict[str, str]
-    ) -> None:
-        """Two processes on one database: the events come through the table, announced by notices."""
-        provider.enqueue(FakeReply(text="Let me think about it.", hang_after=4))
-        with running_server(another) as second, working.open_stream(background=True) as until:
-            run_id = json.loads(until(b"\n\n").split(b"\n\n")[0].removeprefix(b"data: "))["run_id"]
-            until(b'"think ')
-            there = Wire(second.url, working.agent)
-            found: list[Transcript] = []
-            reading = threading.Thread(target=lambda: found.append(there.resume(run_id)))
-            reading.start()
-            working.client.post(f"{working.path}/cancel").raise_for_status()
-            here = Transcript(until(b""))
-            # Less than a reader waits before it looks without a notice.
-            reading.join(10)
-            there.client.close()
-        [elsewhere] = found
-        elsewhere.check()
-        assert without(elsewhere.messages[1:], "date") == without(here.messages[1:], "date")
