@@ -407,7 +407,7 @@ class TestDelete:
         ("/v1/runs/active", 1),
         ("/v1/runs/{}/messages", 2),
         ("/v1/runs/{}/usage", 3),
-        ("/v1/runs/{}/metrics", 5),
+        ("/v1/runs/{}/metrics", 4),
         ("/v1/runs/{}/trace", 3),
     ],
 )

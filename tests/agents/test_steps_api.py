@@ -425,7 +425,7 @@ class TestList:
         (lambda step: f"/v1/runs/{step.run_id}/steps", 4),
         (lambda step: f"/v1/steps/{step.id}", 4),
         (lambda step: f"/v1/steps/{step.id}/metrics", 3),
-        (lambda step: f"/v1/steps/{step.id}/messages", 2),
+        (lambda step: f"/v1/steps/{step.id}/messages", 3),
         (lambda step: f"/v1/steps/{step.id}/trace", 3),
     ],
 )
