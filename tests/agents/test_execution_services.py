@@ -164,7 +164,7 @@ async def test_memory_stays_as_it_was_when_its_step_cannot_be_stored(
     def fail(*args: object) -> None:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(journal, "_store_messages", fail)
+    monkeypatch.setattr(journal, "insert_messages", fail)
     model.add(tool_call("memory_insert", label="human", new_string="Name: Ada"))
     events = await ask(agent)
     assert isinstance(events[-1], RunEnded)
