@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from django.http import HttpResponse
 
 from agents.api.schemas.agent import AgentEnvVar, AgentState, Memory
+from agents.api.wire import WireMessage, wire_messages
 from agents.models import Agent, AgentBlock, AgentSecret, AgentTool
+from agents.services.approvals import waiting_entries
 from agents.services.conversations import context_ids
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.requests import ApiRequest
@@ -40,6 +42,7 @@ def agent_states(request: ApiRequest, agents: Sequence[Agent], *, include: Itera
     blocks = _blocks(ids) if "blocks" in wanted else {}
     tools = _tools(ids) if "tools" in wanted else {}
     secrets = _secrets(request.auth, ids) if "secrets" in wanted else {}
+    pending = _pending(ids) if "pending_approval" in wanted else {}
     messages = context_ids(ids)
     return [
         _state(
@@ -47,6 +50,7 @@ def agent_states(request: ApiRequest, agents: Sequence[Agent], *, include: Itera
             blocks=blocks.get(agent.id, []),
             tools=tools.get(agent.id, []),
             secrets=secrets.get(agent.id, []),
+            pending_approval=pending.get(agent.id),
             message_ids=messages[agent.id],
             has_tags="tags" in wanted,
         )
@@ -60,6 +64,7 @@ def _state(
     blocks: list[BlockResponse],
     tools: list[ToolResponse],
     secrets: list[AgentEnvVar],
+    pending_approval: WireMessage | None,
     message_ids: list[str],
     has_tags: bool,
 ) -> AgentState:
@@ -85,6 +90,7 @@ def _state(
         response_format=agent.response_format,
         secrets=secrets,
         tool_exec_environment_variables=secrets,
+        pending_approval=pending_approval,
         message_buffer_autoclear=agent.message_buffer_autoclear,
         enable_sleeptime=agent.enable_sleeptime,
         timezone=agent.timezone,
@@ -116,6 +122,15 @@ def _tools(agent_ids: Sequence[str]) -> dict[str, list[ToolResponse]]:
     for link in links.order_by("position", "id"):
         found[link.agent_id].append(ToolResponse.of(link.tool))
     return found
+
+
+def _pending(agent_ids: Sequence[str]) -> dict[str, WireMessage]:
+    """What the default conversation of each agent waits for, by agent."""
+    return {
+        entry.message.agent_id: wire_messages(entry.message)[-1]
+        for entry in waiting_entries(agent_ids)
+        if entry.conversation.is_default
+    }
 
 
 def _secrets(caller: Caller, agent_ids: Sequence[str]) -> dict[str, list[AgentEnvVar]]:

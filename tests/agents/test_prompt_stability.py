@@ -36,6 +36,7 @@ from tests.support.factories import (
     make_message,
     make_tool,
 )
+from tests.support.locks import somebody_waits
 
 R = TypeVar("R")
 
@@ -218,7 +219,7 @@ async def test_a_run_that_comes_while_the_context_is_changed_waits_and_sees_the_
     changing = asyncio.create_task(asyncio.to_thread(clear))
     await asyncio.to_thread(is_held.wait, 30)
     starting = asyncio.create_task(start(agent, "Hello again."))
-    while not await db(_somebody_waits_for_a_lock):
+    while not await db(somebody_waits):
         assert not starting.done()
     may_go.set()
     await changing
@@ -227,12 +228,3 @@ async def test_a_run_that_comes_while_the_context_is_changed_waits_and_sees_the_
     said = json.dumps(model.payloads[-1]["messages"])
     assert "Hello again." in said
     assert "Forget this." not in said
-
-
-def _somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        row = cursor.fetchone()
-    return bool(row and row[0])
