@@ -22,6 +22,7 @@ RULE_GOES_ON = "A tool rule lets you go on after {name}. Go on."
 CALL_DID_NOT_RUN = "Your call of {name} was not run; its return says why. Go on."
 
 _DENIED = "The call was denied: a person read it and did not approve it."
+_AT_THE_CLIENT = "The call was not run: this tool now runs at the client. Call it again if you still need it."
 _MOST_ERROR_CHARACTERS = 1000
 
 
@@ -90,7 +91,11 @@ def plan_call(
     """One call: with the arguments that it runs with, or with the reason why it does not."""
     if call.name not in allowance.names:
         return PlannedCall(call=call, refusal=snapshot.rules.why_not(call.name, allowance.names, history))
-    parameters = next(tool.spec.parameters for tool in snapshot.tools if tool.spec.name == call.name)
+    tool = next(tool for tool in snapshot.tools if tool.spec.name == call.name)
+    if tool.is_client:
+        # It was the server's when it was called, or somebody agreed to what only the client can do.
+        return PlannedCall(call=call, refusal=_AT_THE_CLIENT)
+    parameters = tool.spec.parameters
     try:
         arguments = parse_arguments(call.arguments, known=frozenset(parameters.get("properties") or ()))
     except BadArguments as error:

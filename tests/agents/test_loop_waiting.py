@@ -248,6 +248,17 @@ async def test_a_tool_that_was_detached_meanwhile_tells_the_model() -> None:
     assert told.stop_reason == "end_turn"
 
 
+async def test_what_runs_at_the_client_is_never_run_here() -> None:
+    asked = await ask([[tool_call("echo", words="a"), risky(), tool_call("shell", words="ls")]])
+    moved = (spec("echo", "words", is_client=True), *TOOLS[1:])
+    told = await answer(asked, {"risky": YES, "shell": YES}, [text("ok")], tools=moved)
+    assert [each.split(":")[0] for each in told.returns] == [
+        "The call was not run",
+        "you said b",
+        "The call was not run",
+    ]
+
+
 async def test_an_answer_that_says_no_leaves_the_model_silent_if_it_likes() -> None:
     asked = await ask([risky()])
     told = await answer(asked, {"risky": NO}, [text("")])
