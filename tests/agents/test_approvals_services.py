@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents import streams
 from agents.models import Agent, ContextEntry, Conversation, Message, Run, RunLease
 from agents.services import execution, leases
 from agents.services.agent_context import reset_messages
@@ -596,6 +597,34 @@ async def test_a_worker_goes_on_after_the_answers_that_another_one_stored(
     expected = ["user", "approval", "approval", "tool", *(["user"] if words else []), "assistant"]
     assert roles(await context_of(agent)) == expected
     assert await block_of(agent) == "Name: Ada\nLikes tea."
+
+
+async def test_what_was_said_beside_the_answers_outlives_a_process_that_dies(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    await asked(agent, model)
+    is_called = asyncio.Event()
+
+    def reply(payload: Any) -> Any:
+        is_called.set()
+        return [hang()]
+
+    model.add(reply)
+    run_id = await start(agent, "Hurry.", answers=answers(yes("c1")))
+    await is_called.wait()
+    await streams.flush()
+    host = leases.OWNER.rsplit(":", 2)[0]
+    # No process has this number: it is over the kernel's limit.
+    await db(lambda: RunLease.objects.update(owner=f"{host}:4194305:gone"))
+    assert await db(leases.reap_abandoned_runs) == [run_id]
+    kept = [message.text for message in await stored_of(agent) if message.is_err]
+    assert kept == ["Hurry."]
+    assert roles(await context_of(agent)) == ["user", "approval", "approval", "tool"]
+    # The process was not dead after all: it finds that the run is no longer its own.
+    await execution.stop_all()
+    assert await status_of(run_id) == ("failed", "error")
+    assert [message.text for message in await stored_of(agent) if message.is_err] == kept
+    await assert_talks(agent, model)
 
 
 # Agents that forget after each request.

@@ -199,6 +199,32 @@ async def test_requests_of_an_idle_agent_begin_with_the_same_bytes(
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_requests_of_a_heartbeat_agent_begin_with_the_same_bytes(model: ScriptedModel) -> None:
+    def make() -> Agent:
+        draft = AgentDraft(
+            model=model.handle,
+            agent_type="memgpt_agent",
+            blocks=(BlockDraft(label="human", value="Name: Ada"),),
+            timezone="Europe/Oslo",
+        )
+        return create_agent(caller=make_caller(), draft=draft)
+
+    agent = await db(make)
+    look = tool_call("conversation_search", query="x", request_heartbeat=True)
+    for words in ("a", "b", "c"):
+        model.add([text("I look. "), look], tool_call("no_such_tool"), [text("Now. "), look])
+        model.add(tool_call("send_message", message=words))
+        await ask(agent, words)
+    assert len(model.payloads) == 12
+    names = [tool["name"] for tool in model.payloads[0]["tools"]]
+    assert names == sorted(names)
+    for before, after in zip(model.payloads, model.payloads[1:], strict=False):
+        assert json.dumps(after["tools"]) == json.dumps(before["tools"])
+        assert json.dumps(after["tool_choice"]) == json.dumps(before["tool_choice"])
+        assert after["messages"][: len(before["messages"])] == before["messages"]
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_a_run_that_comes_while_the_context_is_changed_waits_and_sees_the_change(
     agent: Agent, model: ScriptedModel
 ) -> None:
