@@ -65,8 +65,10 @@ def check_prefilled(args: dict[str, Any], parameters: dict[str, Any]) -> str | N
     return None
 
 
-def _problem(value: Any, schema: dict[str, Any]) -> str | None:
+def _problem(value: Any, schema: Any) -> str | None:
     """Why the value is none that this schema allows."""
+    if not isinstance(schema, dict):
+        return None  # just true: anything
     branches = schema.get("anyOf") or schema.get("oneOf")
     if branches and all(_problem(value, branch) for branch in branches):
         return f"fits none of {branches}"

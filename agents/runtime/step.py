@@ -13,7 +13,7 @@ from agents.runtime.ports import CallOutcome, PlannedCall
 from agents.runtime.snapshot import PendingTurn, Snapshot
 from agents.runtime.tool_rules import Allowance, PastCall
 from letta_ade.llm.messages import ReasoningPart, Reply, TextPart, ToolCall
-from tools.coercion import MissingArguments, coerce_arguments
+from tools.coercion import MissingArguments, check_arguments
 
 #: Notes that the model reads when a run goes on without a person having said anything.
 MUST_CALL = "You may not stop yet: call {names} first."
@@ -105,7 +105,7 @@ def plan_call(
         return PlannedCall(call=call, refusal=_failure(call, BadToolRule(problem)), has_bad_rule=True)
     arguments |= prefilled
     try:
-        coerce_arguments(parameters, arguments)
+        check_arguments(parameters, arguments)
     except MissingArguments as error:
         # Found here and not by the tool: a call that did not run ends nothing, whatever rule its tool has.
         return PlannedCall(call=call, refusal=_failure(call, error))

@@ -572,6 +572,17 @@ async def test_answers_are_worked_on_in_the_background(agent: Agent, model: Scri
     assert await block_of(agent) == "Name: Ada\nLikes tea."
 
 
+async def test_tools_of_the_client_are_offered_in_the_background(agent: Agent, model: ScriptedModel) -> None:
+    async with run_queue_worker():
+        model.add(tool_call("shell", call_id="c1"))
+        run = await send(agent, "Hello", background=True, client_tools=(SHELL,))
+        assert run.stop_reason == "requires_approval"
+        model.add(text("Done."))
+        run = await send(agent, answers=answers(returned("c1")), background=True, client_tools=(SHELL,))
+    assert run.stop_reason == "end_turn"
+    assert "shell" in {tool.name for tool in model.requests[-1].tools}
+
+
 @pytest.mark.parametrize("words", [(), ("Hurry.",)], ids=["alone", "with words"])
 async def test_a_worker_goes_on_after_the_answers_that_another_one_stored(
     agent: Agent, model: ScriptedModel, words: tuple[str, ...]

@@ -25,6 +25,7 @@ PARAMETERS = {
         "level": {"enum": [1, 2]},
         "version": {"const": 1},
         "anything": {},
+        "whatever": True,
         "strange": {"type": "no_such_type"},
     },
 }
@@ -47,6 +48,7 @@ FITTING: list[tuple[str, Any]] = [
     ("level", 2),
     ("version", 1),
     ("anything", object),
+    ("whatever", None),
     ("strange", 1),
 ]
 WRONG: list[tuple[str, Any, str]] = [

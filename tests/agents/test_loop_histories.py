@@ -17,7 +17,7 @@ from agents.runtime.prompt import MISSING_RETURN, repair
 from agents.runtime.snapshot import Answer, CallSettings, PendingTurn
 from agents.runtime.turn import past_calls
 from letta_ade.llm.messages import ChatMessage, TextPart
-from letta_ade.llm.testing import ScriptedModel, text, tool_call
+from letta_ade.llm.testing import ScriptedModel, ScriptedReply, text, tool_call
 from tests.support.loop import HELLO, LOOPS, SYSTEM, MemoryJournal, collect, ending, rules, spec
 from tests.support.scripts import TURNS, Names, Turn, assert_whole, reply_of
 
@@ -157,7 +157,10 @@ async def assert_goes_on(context: list[ChatMessage], **fields: Any) -> None:
     """Another run ends well and stores its answer."""
     pending = pending_of(context, Turn(replies=(), answer="no", says_more=False))
     journal = StoppableJournal(CancelToken(), stops_tools=False)
-    calls = [tool_call("echo", words="a", request_heartbeat=True), tool_call("leave", request_heartbeat=True)]
+    calls: list[ScriptedReply] = [
+        tool_call("echo", words="a", request_heartbeat=True),
+        tool_call("leave", request_heartbeat=True),
+    ]
     script = calls if fields["loop"] == "heartbeat" else [calls[0], text("Bye")]
     events = await collect(
         ScriptedModel(script),

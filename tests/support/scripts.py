@@ -113,7 +113,7 @@ def _piece(piece: tuple[Any, ...], names: Names) -> Any:
 
 
 def _call(kind: str, call_id: str | None, goes_on: bool, names: Names) -> Any:
-    more = {"request_heartbeat": True} if goes_on else {}
+    more: dict[str, Any] = {"request_heartbeat": True} if goes_on else {}
     match kind:
         case "bad json":
             return tool_call(names.plain, call_id=call_id, json_text='{"a": ')
