@@ -27,7 +27,7 @@ from tests.support.factories import make_caller, make_conversation, make_message
 from tests.support.runs import Finished, context_of, db, finish, roles, said, send, start, stored_of
 from tests.support.workers import run_queue_worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("ended_runs")]
 
 SHELL = ClientTool(name="shell", parameters={"type": "object", "properties": {"command": {"type": "string"}}})
 RULE = {"type": "requires_approval", "tool_name": "memory_insert"}

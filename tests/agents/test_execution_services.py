@@ -29,7 +29,7 @@ from memory.models import Block, BlockVersion
 from memory.services.blocks import BlockDraft
 from tests.support.factories import make_caller, make_workspace
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("ended_runs")]
 R = TypeVar("R")
 
 

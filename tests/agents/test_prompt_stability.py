@@ -182,6 +182,7 @@ async def ask(agent: Agent, words: str = "Hello") -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("ended_runs")
 async def test_requests_of_an_idle_agent_begin_with_the_same_bytes(
     agent: Agent, model: ScriptedModel
 ) -> None:
@@ -199,6 +200,7 @@ async def test_requests_of_an_idle_agent_begin_with_the_same_bytes(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("ended_runs")
 async def test_requests_of_a_heartbeat_agent_begin_with_the_same_bytes(model: ScriptedModel) -> None:
     def make() -> Agent:
         draft = AgentDraft(
@@ -225,6 +227,7 @@ async def test_requests_of_a_heartbeat_agent_begin_with_the_same_bytes(model: Sc
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("ended_runs")
 async def test_a_run_that_comes_while_the_context_is_changed_waits_and_sees_the_change(
     agent: Agent, model: ScriptedModel
 ) -> None:
