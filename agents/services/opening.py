@@ -13,6 +13,7 @@ from django.db.models import Max, Sum
 from django.utils import timezone
 
 from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
+from agents.models.message import MessageRole
 from agents.models.run import RunStatus
 from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
@@ -209,16 +210,17 @@ def _heard_before(
     checked: _Checked, context: Sequence[ContextMessage], answers: AnswersInput
 ) -> _Answers | StartedRun:
     """What a request comes to whose answers are stored already: sent again, or by this very run before its process died."""
-    earlier = find_answered(checked.conversation, context, answers)
     run = checked.run
+    if run.messages.filter(role=MessageRole.APPROVAL).exists():
+        return _Answers(continues_turn=True)
+    earlier = find_answered(checked.conversation, context, answers)
     if earlier is None:
         raise Invalid("No tool call of this conversation waits for an approval or a return.")
-    is_own = earlier.run_id == run.id
     if checked.inputs:
         # The answers have been heard; what was said beside them has not.
-        return _Answers(continues_turn=is_own)
+        return _Answers()
     has_failed = not Run.objects.filter(id=earlier.run_id).exclude(status=RunStatus.FAILED).exists()
-    if is_own or (has_failed and context[-1].chat.role == "tool"):
+    if has_failed and context[-1].chat.role == "tool":
         # The model has not been heard yet.
         return _Answers(continues_turn=True)
     if earlier.run_id is None:

@@ -25,6 +25,7 @@ from tests.support.approvals import (
     block_of,
     insert,
     make_careful_agent,
+    replace,
     returned,
     status_of,
     yes,
@@ -222,6 +223,28 @@ async def test_a_worker_goes_on_after_the_answers_that_another_one_stored(
     expected = ["user", "approval", "approval", "tool", *(["user"] if words else []), "assistant"]
     assert roles(await context_of(agent)) == expected
     assert await block_of(agent) == "Name: Ada\nLikes tea."
+
+
+async def test_a_worker_goes_on_however_long_ago_the_answers_were_stored(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    await asked(agent, model)
+    is_called = asyncio.Event()
+
+    def reply(payload: Any) -> Any:
+        is_called.set()
+        return [hang()]
+
+    model.add(*(replace(call_id=f"more{number}") for number in range(6)), reply)
+    run_id = await start(agent, answers=answers(yes("c1")), background=True)
+    working = asyncio.create_task(execution.carry_out(run_id))
+    await is_called.wait()
+    await execution.stop_all()
+    await working
+    model.add(text("Done."))
+    await execution.carry_out(run_id)
+    assert await status_of(run_id) == ("completed", "end_turn")
+    assert len(await context_of(agent)) == 17
 
 
 async def test_what_was_said_beside_the_answers_outlives_a_process_that_dies(
