@@ -33,7 +33,7 @@ from tests.support.approvals import (
     yes,
 )
 from tests.support.factories import make_caller, make_conversation, make_message
-from tests.support.runs import context_of, db, finish, roles, send, start, stored_of
+from tests.support.sending import context_of, db, finish, roles, send, start, stored_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("ended_runs")]
 

@@ -30,7 +30,7 @@ from tests.support.approvals import (
     status_of,
     yes,
 )
-from tests.support.runs import context_of, db, finish, roles, said, send, start, stored_of
+from tests.support.sending import context_of, db, finish, roles, said, send, start, stored_of
 from tests.support.workers import run_queue_worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("ended_runs")]

@@ -31,7 +31,7 @@ from tests.support.approvals import (
     yes,
 )
 from tests.support.factories import make_caller, make_conversation
-from tests.support.runs import context_of, db, roles, send, stored_of
+from tests.support.sending import context_of, db, roles, send, stored_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("ended_runs")]
 

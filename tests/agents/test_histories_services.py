@@ -20,8 +20,8 @@ from agents.services.run_requests import AnswersInput, ClientTool
 from letta_ade.llm.testing import ScriptedModel, installed, text, tool_call
 from memory.services.blocks import BlockDraft
 from tests.support.factories import make_caller
-from tests.support.runs import Finished, db, finish, start
 from tests.support.scripts import TURNS, Names, Turn, assert_whole, reply_of
+from tests.support.sending import Finished, db, finish, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

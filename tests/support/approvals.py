@@ -12,7 +12,7 @@ from agents.services.run_requests import AnswersInput, ClientTool
 from letta_ade.llm.testing import ScriptedModel, text, tool_call
 from memory.services.blocks import BlockDraft
 from tests.support.factories import make_caller
-from tests.support.runs import Finished, context_of, db, send
+from tests.support.sending import Finished, context_of, db, send
 
 SHELL = ClientTool(name="shell", parameters={"type": "object", "properties": {"command": {"type": "string"}}})
 RULE = {"type": "requires_approval", "tool_name": "memory_insert"}
