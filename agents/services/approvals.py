@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from agents.models import Agent, ContextEntry, Conversation, Message, Run
@@ -82,6 +82,17 @@ def find_pending(context: Sequence[ContextMessage]) -> PendingRequest | None:
         run_id=request.run_id,
         waiting=request.chat.tool_calls,
         free=before.chat.tool_calls if before is not None and is_same_reply else (),
+    )
+
+
+def waiting_entries(agent_ids: Collection[str]) -> list[ContextEntry]:
+    """The last entry of each conversation of these agents that waits for an answer, with its message. One query."""
+    last = ContextEntry.objects.filter(conversation=OuterRef("pk")).order_by("-position")
+    ends = Conversation.objects.filter(agent_id__in=agent_ids).values_list(Subquery(last.values("pk")[:1]))
+    return list(
+        ContextEntry.objects.filter(pk__in=ends, message__role=MessageRole.APPROVAL)
+        .exclude(message__tool_calls=[])
+        .select_related("message", "conversation")
     )
 
 
@@ -214,20 +225,6 @@ def _by_call_id(pending: PendingRequest, item: dict[str, Any]) -> dict[str, Any]
     if len(pending.waiting) == 1 and item["tool_call_id"] == pending.message_id:
         return {**item, "tool_call_id": pending.waiting[0].id}
     return item
-
-
-def waiting_entries(agent_ids: Collection[str]) -> list[ContextEntry]:
-    """The last entry of each conversation of these agents that waits for an answer, with its message. One query."""
-    later = ContextEntry.objects.filter(
-        conversation=OuterRef("conversation"), position__gt=OuterRef("position")
-    )
-    return list(
-        ContextEntry.objects.filter(
-            ~Exists(later), conversation__agent_id__in=agent_ids, message__role=MessageRole.APPROVAL
-        )
-        .exclude(message__tool_calls=[])
-        .select_related("message", "conversation")
-    )
 
 
 def close_request(*, caller: Caller, conversation: Conversation) -> bool:
