@@ -16,6 +16,8 @@ from agents.api.agent_context import router as agent_context
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.blocks import router as blocks_of_agents
+from agents.api.conversation_messages import router as conversation_messages
+from agents.api.conversations import router as conversations
 from agents.api.jobs import router as jobs
 from agents.api.messages import router as messages
 from agents.api.passages import router as passages
@@ -64,6 +66,8 @@ api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
 api.add_router("/agents", passages, tags=["passages"])
+api.add_router("/conversations", conversations, tags=["conversations"])
+api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])

@@ -1,5 +1,5 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
-from agents.models.conversation import ContextEntry, Conversation
+from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
 from agents.models.message import Message
 from agents.models.run import Run, RunEvent, RunLease
 from agents.models.step import ProviderTrace, Step
@@ -12,10 +12,12 @@ __all__ = [
     "AgentTool",
     "ContextEntry",
     "Conversation",
+    "ConversationBlock",
     "Message",
     "ProviderTrace",
     "Run",
     "RunEvent",
     "RunLease",
+    "SharedMessage",
     "Step",
 ]
