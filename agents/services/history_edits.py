@@ -27,9 +27,6 @@ from letta_ade.core.ids import new_otid
 from letta_ade.llm.messages import TextPart, part_to_data
 from letta_ade.llm.tokens import estimate_messages
 
-#: Added to positions while they are moved up: two messages are never at one place.
-_ASIDE = 1 << 40
-
 
 def hide_message(
     *, caller: Caller, conversation_id: str, message_id: str, agent_id: str | None = None
@@ -134,9 +131,9 @@ def _make_room(conversation: Conversation, message: Message) -> int:
         last = conversation.entries.order_by("-position").first()
         return last.position + 1 if last is not None else 1
     position = younger.position
-    # In two moves: no two entries are at one position at any moment.
-    conversation.entries.filter(position__gte=position).update(position=F("position") + _ASIDE + 1)
-    conversation.entries.filter(position__gte=_ASIDE).update(position=F("position") - _ASIDE)
+    # In two moves, the first to the other side of 0: no two entries are at one position at any moment.
+    conversation.entries.filter(position__gte=position).update(position=-F("position") - 1)
+    conversation.entries.filter(position__lt=0).update(position=-F("position"))
     return position
 
 
