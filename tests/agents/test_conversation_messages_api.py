@@ -12,15 +12,24 @@ import httpx
 import pytest
 
 from agents.models import Agent, Conversation, Message, Run
+from agents.services import execution
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.conversations import get_default_conversation
-from letta_ade.core import threads
+from agents.services.runs import find_run_of_stream
+from letta_ade.core import notices, threads
 from letta_ade.core.ids import new_id
 from letta_ade.llm.testing import ScriptedModel, gate, installed, text, tool_call
 from memory.models import Block
 from memory.services.blocks import BlockDraft
 from tests.support.api import asgi_client, events_of
-from tests.support.factories import make_agent, make_caller, make_conversation, make_message, make_workspace
+from tests.support.factories import (
+    make_agent,
+    make_caller,
+    make_conversation,
+    make_message,
+    make_run,
+    make_workspace,
+)
 from tests.support.workers import run_queue_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -159,7 +168,7 @@ class TestSending:
             return make_conversation(agent=make_agent(workspace=make_workspace())).id
 
         conversation, foreign = await create(api, agent), await threads.run(make_foreign)
-        bad = [
+        bad: list[tuple[str, dict[str, Any], int]] = [
             (foreign, {}, 404),
             (new_id("conversation"), {}, 404),
             ("conv-1", {}, 422),
@@ -280,35 +289,35 @@ class TestIsolatedBlocks:
 
 
 class TestStreams:
-    async def test_a_reader_finds_the_run_by_its_id_by_an_otid_and_as_the_one_that_goes_on(
+    async def test_a_reader_finds_the_run_by_its_id_and_by_an_otid(
         self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
     ) -> None:
-        called, go_on = asyncio.Event(), asyncio.Event()
-        model.add(once_called(called, text("Hello."), gate(go_on)))
+        model.add(text("Hello."))
         conversation = await create(api, agent)
         url = f"/conversations/{conversation}"
         messages = [{"role": "user", "content": "Hi", "otid": "o1"}]
-        body = {"messages": messages, "background": True}
         async with run_queue_worker():
-            first = asyncio.create_task(api.post(f"{url}/messages", json=body))
-            await called.wait()
-            run = await threads.run(Run.objects.get)
-            readers = [
-                asyncio.create_task(api.post(f"{url}/stream", json=asked))
-                for asked in (None, {}, {"otid": "o1"}, {"run_id": run.id})
-            ]
-            go_on.set()
-            whole = events_of((await first).text)
-            for reader in readers:
-                answer = await reader
-                assert answer.status_code == 200, answer.text
-                assert [data for _, data in events_of(answer.text)][1:] == [data for _, data in whole][1:]
-        last = json.loads(whole[1][1])["seq_id"]
-        rest = await api.post(f"{url}/stream", json={"run_id": run.id, "starting_after": last})
+            answer = await api.post(f"{url}/messages", json={"messages": messages, "background": True})
+        whole = [data for _, data in events_of(answer.text)]
+        run_id = json.loads(whole[0])["run_id"]
+        for asked in ({"otid": "o1"}, {"run_id": run_id}):
+            again = await api.post(f"{url}/stream", json=asked)
+            assert [data for _, data in events_of(again.text)][1:] == whole[1:]
+        last = json.loads(whole[1])["seq_id"]
+        rest = await api.post(f"{url}/stream", json={"run_id": run_id, "starting_after": last})
         kinds = [json.loads(data)["message_type"] for _, data in events_of(rest.text)[:-1]]
         assert kinds == ["ping", "stop_reason", "usage_statistics"]
         direct = await api.post("/conversations/default/stream", json={"agent_id": agent.id, "otid": "o1"})
         assert direct.status_code == 404
+
+    def test_without_a_name_it_is_the_newest_that_goes_on(self, agent: Agent) -> None:
+        conversation, other = make_conversation(agent=agent), make_conversation(agent=agent)
+        make_run(conversation=conversation, status="running", created_at=NOON)
+        newest = make_run(conversation=conversation, status="created", created_at=NOON + timedelta(hours=1))
+        make_run(conversation=conversation, created_at=NOON + timedelta(hours=2))
+        make_run(conversation=other, status="running", created_at=NOON + timedelta(hours=3))
+        found = find_run_of_stream(caller=make_caller(), conversation=conversation)
+        assert found == newest
 
     async def test_what_has_no_stream(
         self, api: httpx.AsyncClient, agent: Agent, model: ScriptedModel
@@ -589,13 +598,17 @@ async def test_an_agent_is_deleted_while_its_conversation_runs(
     called = asyncio.Event()
     model.add(once_called(called, text("On and on "), gate(asyncio.Event())))
     conversation = await create(api, agent)
-    reading = asyncio.create_task(
-        api.post(f"/conversations/{conversation}/messages", json={"input": "Hi", "stream_tokens": True})
-    )
-    await called.wait()
-    assert (await api.delete(f"/agents/{agent.id}")).status_code == 200
-    events = events_of((await asyncio.wait_for(reading, 20)).text)
+    async with notices.listening():
+        watch = asyncio.create_task(execution.watch_stops())
+        reading = asyncio.create_task(
+            api.post(f"/conversations/{conversation}/messages", json={"input": "Hi", "stream_tokens": True})
+        )
+        await called.wait()
+        assert (await api.delete(f"/agents/{agent.id}")).status_code == 200
+        events = events_of((await asyncio.wait_for(reading, 20)).text)
+        watch.cancel()
     assert events[-1] == ("", "[DONE]")
     assert json.loads(events[-3][1])["stop_reason"] in ("error", "cancelled")
+    assert model.broken_off == 1
     assert await threads.run(Run.objects.count) == 0
     assert (await say(api, conversation)).status_code == 404

@@ -166,7 +166,7 @@ class TestNames:
             (api.patch, "/reset-messages"),
         ]
         for send, rest in routes:
-            arguments = [{}] if send == api.patch and not rest else []
+            arguments: list[Any] = [{}] if send == api.patch and not rest else []
             for name in (foreign.id, foreign.agent_id, new_id("conversation"), new_id("agent")):
                 assert send(f"/v1/conversations/{name}{rest}", *arguments).status_code == 404
             assert send(f"/v1/conversations/conv-1{rest}", *arguments).status_code == 422

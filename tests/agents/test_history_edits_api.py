@@ -111,8 +111,7 @@ def test_it_comes_back_behind_the_summary_of_what_was_before(
 
 
 def make_entry(conversation: Conversation, message: Message) -> None:
-    last = conversation.entries.order_by("-position").first()
-    conversation.entries.create(message=message, position=last.position + 1)
+    conversation.entries.create(message=message, position=conversation.entries.count() + 1)
 
 
 def test_a_request_that_is_hidden_does_not_wait_any_more(api: Api, conversation: Conversation) -> None:
