@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from letta_ade.core import postgres_engine, postgres_place
-from tests.cli.conftest import Up, ade
+from tests.support.commands import Up, ade
 
 Start = Callable[..., Up]
 
