@@ -41,7 +41,7 @@ class Background:
         """End every run with a reason, so that its readers hear it, and take up no other."""
         if self._worker is not None:
             self._worker.cancel()
-        await execution.close()
+        await execution.close(is_final=True)
 
     async def stop(self) -> None:
         """End everything."""

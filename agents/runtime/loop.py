@@ -141,23 +141,25 @@ async def run_loop(
     )
     yield _first_event(run)
     try:
-        async for event in _steps(run):
-            yield event
-    except RunStopped as stopped:
-        if stopped.cause in ("lease_lost", "handover"):
-            return
-        async for event in _store_stopped(run, stopped):
-            yield event
-    except SystemPromptOverflow as failure:
-        await _store_failure(run, overflow_ending(snapshot.run_id, failure))
-    except ModelError as failure:
-        await _store_failure(run, model_error_ending(snapshot.run_id, failure))
-    except Exception as failure:
-        # The one place where anything may arrive: a run must end in a state that can be read.
-        logger.exception("run %s failed", snapshot.run_id)
-        await _store_failure(run, internal_error_ending(snapshot.run_id, failure))
-    if run.end is None:
-        await journal.end_run(run.ending(Ending(stop_reason=run.stop_reason or "max_steps")))
+        try:
+            async for event in _steps(run):
+                yield event
+        except RunStopped as stopped:
+            async for event in _store_stopped(run, stopped):
+                yield event
+        except SystemPromptOverflow as failure:
+            await _store_failure(run, overflow_ending(snapshot.run_id, failure))
+        except ModelError as failure:
+            await _store_failure(run, model_error_ending(snapshot.run_id, failure))
+        except Exception as failure:
+            # The one place where anything may arrive: a run must end in a state that can be read.
+            logger.exception("run %s failed", snapshot.run_id)
+            await _store_failure(run, internal_error_ending(snapshot.run_id, failure))
+        if run.end is None:
+            await journal.end_run(run.ending(Ending(stop_reason=run.stop_reason or "max_steps")))
+    except RunStopped:
+        # Another process has the run, or will end it: it tells how.
+        return
     assert run.end is not None, "written above at the latest"
     yield RunEnded(
         status=run.end.status,
@@ -393,7 +395,12 @@ async def _store_answers(
 
 
 async def _store_stopped(run: _Run, stopped: RunStopped) -> AsyncGenerator[Event, None]:
-    """Store what a stopped step had passed on: its text, and its calls if they had begun to run."""
+    """Store what a stopped step had passed on: its text, and its calls if they had begun to run.
+
+    RunStopped again for a run that goes on elsewhere.
+    """
+    if stopped.cause in ("lease_lost", "handover"):
+        raise stopped
     ending = run.ending(stopped_ending(run.snapshot.run_id, stopped))
     opened = run.open
     if opened is None:
@@ -411,13 +418,15 @@ async def _store_stopped(run: _Run, stopped: RunStopped) -> AsyncGenerator[Event
     end = replace(
         _step_end(opened),
         status="cancelled",
-        stop_reason="cancelled",
+        stop_reason=ending.stop_reason,
         parts=parts if has_text or opened.calls else (),
         calls=opened.calls,
         outcomes=opened.outcomes,
         run_end=ending,
     )
-    stored = await run.journal.end_step(end)
+    stored = await _store_last(run, end, ending)
+    if stored is None:
+        return
     run.open = None
     usage = reply.usage if reply is not None else Usage()
     if reply is not None:
@@ -439,20 +448,23 @@ async def _store_failure(run: _Run, ending: Ending) -> None:
     if not isinstance(step, _OpenStep):
         await run.journal.end_run(end)
         return
+    failed = replace(
+        _step_end(step), status="failed", stop_reason=ending.stop_reason, error=ending.error, run_end=end
+    )
+    await _store_last(run, failed, end)
+
+
+async def _store_last(run: _Run, step: StepEnd, end: RunEnd) -> StoredStep | None:
+    """What was stored of a step with which the run ends; None when only the end could be. Raises RunStopped."""
     try:
-        await run.journal.end_step(
-            replace(
-                _step_end(step),
-                status="failed",
-                stop_reason=ending.stop_reason,
-                error=ending.error,
-                run_end=end,
-            )
-        )
+        return await run.journal.end_step(step)
+    except RunStopped:
+        raise
     except Exception:
-        # The database may be what failed; the run's end is still told to those who listen.
-        logger.exception("step %s could not be stored", step.start.step_id)
+        # What it holds may be what cannot be stored.
+        logger.exception("step %s could not be stored", step.step_id)
         await run.journal.end_run(end)
+        return None
 
 
 def _step_end(step: _OpenStep) -> StepEnd:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max, Sum
+from django.db.models import Max
 from django.utils import timezone
 
-from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
+from agents.models import Agent, Conversation, Message, Run, RunLease
 from agents.models.run import RunStatus
 from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
@@ -32,7 +32,9 @@ from agents.services.context import ContextMessage, load_context, to_chat_messag
 from agents.services.conversations import get_conversation_with_agent
 from agents.services.journal import OpenRun, without_nulls
 from agents.services.run_requests import InputMessage, RunRequest
+from agents.services.runs import find_same_request
 from agents.services.system_message import load_memory, write_system_message
+from agents.services.untold import UNSEEN, stored_usage, tell_stored_steps
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid
 from letta_ade.core.ids import new_id, new_otid
@@ -46,8 +48,8 @@ from tools.services.tools import tool_schema
 
 #: A request that is sent again with the same otids within this time gets the first one's run.
 _REPEAT_WINDOW = timedelta(hours=3)
-#: Between the events of a run and those after another process has taken it up: the first one may still be writing some.
-_EVENT_GAP = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,11 @@ class StartedRun:
     conversation_id: str
     #: The request had been sent before: this is that run, finished or not.
     is_repeat: bool = False
+
+    @classmethod
+    def again(cls, run: Run) -> StartedRun:
+        """The run of a request that is repeated."""
+        return cls(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +100,8 @@ def open_run(caller: Caller, request: RunRequest) -> OpenedRun | StartedRun:
     checked = _check(caller, request)
     if isinstance(checked, StartedRun):
         return checked
-    with transaction.atomic():
-        lease = leases.start_run_row(checked.run)
-        return _furnish(checked, lease)
+    checked.run.request = {"caller": asdict(caller), "inputs": [row.to_data() for row in checked.inputs]}
+    return _take(checked, leases.OWNER, lambda lease: _furnish(checked, lease))
 
 
 def queue_run(caller: Caller, request: RunRequest) -> StartedRun:
@@ -106,14 +112,33 @@ def queue_run(caller: Caller, request: RunRequest) -> StartedRun:
     run = checked.run
     run.status = RunStatus.CREATED
     run.request = {**request.to_data(caller), "inputs": [row.to_data() for row in checked.inputs]}
-    with transaction.atomic():
-        leases.start_run_row(run, owner=leases.QUEUE)
-        opened = _answers_for(checked, load_context(checked.conversation))
-        if isinstance(opened, StartedRun):
+
+    def queue(lease: RunLease) -> StartedRun:
+        answers = _answers_for(checked, load_context(checked.conversation))
+        if isinstance(answers, StartedRun):
             transaction.set_rollback(True)
-            return opened
+            return answers
         leases.enqueue(run.id)
-    return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+        return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+
+    return _take(checked, leases.QUEUE, queue)
+
+
+def _take(checked: _Checked, owner: str, begin: Callable[[RunLease], T]) -> T | StartedRun:
+    """What `begin` makes of the conversation's lease, in the transaction that takes it; or the earlier run of a repeated request."""
+    try:
+        with transaction.atomic():
+            lease = leases.start_run_row(checked.run, owner=owner)
+            # Again: while this one was checked, its twin may have run to its end.
+            if repeat := _find_repeat(checked.caller, checked.run, checked.request):
+                transaction.set_rollback(True)
+                return repeat
+            return begin(lease)
+    except leases.RunBusy:
+        # The run that is in the way may be this request's own.
+        if repeat := _find_repeat(checked.caller, checked.run, checked.request):
+            return repeat
+        raise
 
 
 def take_up_run(run_id: str) -> OpenedRun | None:
@@ -124,6 +149,8 @@ def take_up_run(run_id: str) -> OpenedRun | None:
     run, conversation = lease.run, lease.conversation
     assert run.request is not None, "only runs that wait for a worker are queued"
     request, caller = RunRequest.from_data(run.request)
+    if run.messages.filter(approvals__isnull=False).exists():
+        request = replace(request, answers=None)  # they are stored, and nothing waits for them any more
     handle = run.metadata["model"]
     checked = _Checked(
         caller=caller,
@@ -136,17 +163,15 @@ def take_up_run(run_id: str) -> OpenedRun | None:
         inputs=[] if _has_stored_inputs(run) else _kept_inputs(run),
     )
     with transaction.atomic():
+        if not run_rows.lock_lease(lease):
+            return None
         opened = _furnish(checked, lease)
+        last_event = tell_stored_steps(run)
     assert isinstance(opened, OpenedRun), "a repeat is recognised before a run is queued"
-    steps = run.steps.aggregate(last=Max("number"))["last"]
-    last_event = RunEvent.objects.filter(run=run).aggregate(last=Max("seq"))["last"]
-    if steps is None:
-        return replace(opened, last_event=last_event + _EVENT_GAP if last_event else 0)
-    return replace(
-        opened,
-        snapshot=replace(opened.snapshot, resumed=_resumed(run, steps)),
-        last_event=(last_event or 0) + _EVENT_GAP,
-    )
+    if not last_event:
+        return opened
+    snapshot = replace(opened.snapshot, resumed=_resumed(run))
+    return replace(opened, snapshot=snapshot, last_event=last_event + UNSEEN)
 
 
 def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
@@ -157,15 +182,15 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
         caller=caller, agent_id=request.agent_id, conversation_id=request.conversation_id
     )
     agent = conversation.agent
-    if repeat := _find_repeat(conversation, request):
+    handle = request.override_model or agent.model
+    run = _new_run(caller, agent, conversation, request, handle)
+    if repeat := _find_repeat(caller, run, request):
         return repeat
     if request.callback_url is not None:
         check_callback_url(request.callback_url)
-    handle = request.override_model or agent.model
     # May ask the provider for its models, so it comes before the transaction.
     model = catalog.get_chat_model(handle, workspace_id=agent.workspace_id)
     endpoint = catalog.get_model_info(handle, workspace_id=agent.workspace_id).endpoint
-    run = _new_run(caller, agent, conversation, request, handle)
     inputs = [_input_row(run, caller, message) for message in request.messages]
     _check_size(agent, inputs)
     return _Checked(
@@ -305,25 +330,26 @@ def _system(text: str) -> ChatMessage:
     return ChatMessage(role="system", parts=(TextPart(text=text),))
 
 
-def _find_repeat(conversation: Conversation, request: RunRequest) -> StartedRun | None:
-    otids = request.otids
-    if not otids or len(otids) < request.item_count:
-        return None
-    run = (
-        Run.objects.filter(
-            conversation=conversation,
-            otids=otids,
-            created_at__gt=timezone.now() - _REPEAT_WINDOW,
-            status__in=[RunStatus.CREATED, RunStatus.RUNNING, RunStatus.COMPLETED],
+def _find_repeat(caller: Caller, run: Run, request: RunRequest) -> StartedRun | None:
+    """The earlier run of the request, which `run` would repeat."""
+    earlier = None
+    if request.otids and len(request.otids) >= request.item_count:
+        earlier = (
+            Run.objects.filter(
+                conversation_id=run.conversation_id,
+                otids=request.otids,
+                created_at__gt=timezone.now() - _REPEAT_WINDOW,
+                status__in=[RunStatus.CREATED, RunStatus.RUNNING, RunStatus.COMPLETED],
+            )
+            .exclude(id=run.id)
+            .order_by("-created_at")
+            .first()
         )
-        .order_by("-created_at")
-        .first()
-    )
-    if run is None:
-        return None
-    return StartedRun(
-        run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
-    )
+    if earlier is None and request.is_retry:
+        earlier = find_same_request(
+            caller=caller, agent_id=run.agent_id, fingerprint=request.fingerprint, but=run.id
+        )
+    return None if earlier is None else StartedRun.again(earlier)
 
 
 def _new_run(
@@ -440,17 +466,8 @@ def _kept_inputs(run: Run) -> list[Message]:
     return rows
 
 
-def _resumed(run: Run, last_number: int) -> Resumed:
+def _resumed(run: Run) -> Resumed:
     """How far the run had come; a step that was lost with its process does not count."""
-    stored = run.steps.filter(status="success")
-    names = (
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-    )
-    sums = {name: value for name, value in stored.aggregate(**{n: Sum(n) for n in names}).items() if value}
-    count = stored.count()
-    return Resumed(steps=count, last_number=last_number, usage={**sums, "step_count": count})
+    usage = stored_usage(run)
+    last_number = run.steps.aggregate(last=Max("number"))["last"] or 0
+    return Resumed(steps=usage["step_count"], last_number=last_number, usage=usage)

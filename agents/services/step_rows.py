@@ -31,12 +31,15 @@ WITH step AS (
     %(id)s, %(now)s, %(now)s, %(now)s, %(workspace_id)s, %(caller_id)s, %(run_id)s, %(agent_id)s, %(number)s, 'pending',
     %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{}'
   )
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
 )
 INSERT INTO agents_providertrace (
   id, created_at, updated_at, workspace_id, created_by_id, step_id, run_id, call_type, request_text, request_hash, response_text
-) VALUES (
-  %(trace_id)s, %(now)s, %(now)s, %(workspace_id)s, %(caller_id)s, %(id)s, %(run_id)s, 'agent_step', %(request)s, %(hash)s, ''
 )
+SELECT
+  %(trace_id)s, %(now)s, %(now)s, %(workspace_id)s, %(caller_id)s, id, %(run_id)s, 'agent_step', %(request)s, %(hash)s, ''
+FROM step
 """
 
 _FINISH_STEP = """
@@ -66,7 +69,7 @@ def insert_step(
     endpoint: str | None,
     window: int,
 ) -> None:
-    """The pending step and its trace with the exact request."""
+    """The pending step and its trace with the exact request. What is there already stays, so this can be repeated."""
     values: dict[str, Any] = {
         "id": step.step_id,
         "trace_id": new_id("provider_trace"),

@@ -351,7 +351,7 @@ async def test_a_run_whose_process_died_is_failed_with_a_reason_and_the_next_mes
     await ask(agent)
     run = await db(lambda: Run.objects.get(id=dead))
     assert (run.status, run.stop_reason) == ("failed", "error")
-    assert "ended before the run did" in run.metadata["error"]["message"]
+    assert "before the run was over" in run.metadata["error"]["message"]
     assert isinstance((await finish(dead))[-1], RunEnded)
 
 
