@@ -12,10 +12,12 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, connection
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
+from django.utils import timezone
 
 from agents.models import Run, RunEvent
 from agents.runtime.events import Event, RunEnded, event_from_data, event_to_data
@@ -29,6 +31,9 @@ _LINGER_SECONDS = 30.0
 #: How often a run of another process is looked at.
 _TAIL_SECONDS = 0.1
 _TAIL_BATCH = 1000
+#: So long after its end a run's last events may still be on their way to the table.
+_LAST_WORDS = timedelta(seconds=10)
+_RETRY_SECONDS = 1.0
 
 
 class RunStream:
@@ -160,11 +165,11 @@ async def _next_batch(
     if stream is not None:
         # This reader is so late that the ring has moved on.
         await flush()
-        return await threads.run(_read, run_id, after), False
-    batch = await threads.run(_read, run_id, after)
-    is_over = not batch and await threads.run(_has_ended, run_id)
+        return await threads.insist(_read, run_id, after, patience=None), False
+    batch = await threads.insist(_read, run_id, after, patience=None)
+    is_over = not batch and await threads.insist(_is_told, run_id, patience=None)
     # Between the two looks the last events may have been written.
-    return (await threads.run(_read, run_id, after) if is_over else batch), is_over
+    return (await threads.insist(_read, run_id, after, patience=None) if is_over else batch), is_over
 
 
 async def flush() -> None:
@@ -172,8 +177,12 @@ async def flush() -> None:
     hub = _hub()
     async with hub.writing:
         batch, hub.unwritten = hub.unwritten, []
-        if batch:
-            await threads.run(_write, batch)
+        try:
+            if batch:
+                await threads.run(_write, batch)
+        except (OperationalError, InterfaceError):
+            hub.unwritten = batch + hub.unwritten
+            raise
 
 
 async def _flush_while_needed(hub: _Hub) -> None:
@@ -181,6 +190,9 @@ async def _flush_while_needed(hub: _Hub) -> None:
         await asyncio.sleep(settings.EVENT_BATCH_SECONDS)
         try:
             await flush()
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("run events wait for the database: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
         except DatabaseError:
             # The readers of this process have the events already; a later reader will miss them.
             logger.exception("run events could not be written")
@@ -194,9 +206,17 @@ def _read(run_id: str, after: int) -> list[tuple[int, Event]]:
     ]
 
 
-def _has_ended(run_id: str) -> bool:
-    run = Run.objects.filter(id=run_id).only("status").first()
-    return run is None or run.has_ended
+def _is_told(run_id: str) -> bool:
+    """Whether the end of the run is in the table, or will never be."""
+    run = Run.objects.filter(id=run_id).only("status", "completed_at").first()
+    if run is None or (run.has_ended and run.completed_at is None):
+        return True
+    if not run.has_ended or run.completed_at is None:
+        return False
+    return (
+        run.completed_at < timezone.now() - _LAST_WORDS
+        or RunEvent.objects.filter(run_id=run_id, type="RunEnded").exists()
+    )
 
 
 def _write(batch: list[tuple[str, int, Event]]) -> None:
@@ -207,7 +227,15 @@ def _write(batch: list[tuple[str, int, Event]]) -> None:
         alive = set(
             Run.objects.filter(id__in={run_id for run_id, _, _ in batch}).values_list("id", flat=True)
         )
-        _copy([each for each in batch if each[0] in alive])
+        # Or the batch was stored before, and only the answer was lost.
+        RunEvent.objects.bulk_create(
+            [
+                RunEvent(run_id=run_id, seq=seq, type=type(event).__name__, data=event_to_data(event))
+                for run_id, seq, event in batch
+                if run_id in alive
+            ],
+            ignore_conflicts=True,
+        )
 
 
 def _copy(batch: list[tuple[str, int, Event]]) -> None:
