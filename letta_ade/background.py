@@ -31,9 +31,12 @@ class Background:
             self._worker = _task(jobs.run_worker(name=name, queues=queues))
 
     async def wait(self) -> None:
-        """Until the worker ends, which it does when it is cancelled."""
+        """Until the worker ends, which it does when it is cancelled. To cancel this wait does not cancel the worker.
+
+        It would wait for its jobs, and so for the runs that are to be handed over first.
+        """
         if self._worker is not None:
-            await self._worker
+            await asyncio.wait({self._worker})
 
     async def end_runs(self) -> None:
         """End every run with a reason, so that its readers hear it, and take up no other."""

@@ -96,7 +96,7 @@ async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, ru
             find_same_request, caller=request.auth, agent_id=agent_id, fingerprint=fingerprint
         )
         if run is not None:
-            return StartedRun.again(run)
+            return StartedRun.of(run, is_repeat=True)
     asked = body.run_request(agent_id, run_type=run_type, wait_seconds=_wait_seconds(request))
     if isinstance(body, AsyncMessageOptions):
         asked = replace(asked, background=True, callback_url=body.callback_url or None)

@@ -26,9 +26,10 @@ from agents.services import leases
 from agents.services.agents import get_agent_for
 from agents.services.conversations import get_conversation_of
 from agents.services.journal import DatabaseJournal
-from agents.services.opening import OpenedRun, StartedRun, open_run, queue_run, take_up_run
+from agents.services.opening import OpenedRun, Opening, StartedRun
 from agents.services.outside_ends import end_from_outside
 from agents.services.run_requests import RunRequest
+from agents.services.taking_up import take_up_run
 from agents.services.untold import tell_lost_ends
 from agents.streams import RunStream, abandon, flush, follow, open_stream, publish
 from letta_ade.accounts.auth import Caller
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 #: A run of another process is given so long to stop when it is told to.
 _CANCEL_SECONDS = 5.0
+#: A request waits so long for a database that is away; then its client is told, and may send it again.
+_OPENING_SECONDS = 5.0
 #: A process that stops waits so long for the database to hand a run over; later, that counts as its death.
 _HAND_OVER_SECONDS = 5.0
 #: Ends that were told within this time, and whose process died before it had written them down, are looked for.
@@ -178,10 +181,11 @@ def _stop_cause(opened: OpenedRun, cause: StopCause) -> StopCause:
 async def _start(caller: Caller, request: RunRequest) -> StartedRun:
     deadline = time.monotonic() + request.wait_seconds
     while True:
+        opening = Opening(caller, request)
         try:
             if request.background:
-                return await threads.run(queue_run, caller, request)
-            opened = await threads.run(open_run, caller, request)
+                return await threads.insist(opening.queue, patience=_OPENING_SECONDS)
+            opened = await threads.insist(opening.open, patience=_OPENING_SECONDS)
             break
         except leases.RunBusy as busy:
             left = deadline - time.monotonic()
@@ -190,8 +194,7 @@ async def _start(caller: Caller, request: RunRequest) -> StartedRun:
     if isinstance(opened, StartedRun):
         return opened
     _launch(opened)
-    run = opened.open_run.run
-    return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+    return StartedRun.of(opened.open_run.run)
 
 
 def _launch(opened: OpenedRun) -> asyncio.Task[None]:

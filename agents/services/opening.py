@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from agents.models import Agent, Conversation, Message, Run, RunLease
 from agents.models.run import RunStatus
-from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapshot
+from agents.runtime.snapshot import AttachedTool, CallSettings, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
 from agents.runtime.turn import past_calls
 from agents.services import leases, run_rows
@@ -34,7 +33,6 @@ from agents.services.journal import OpenRun, without_nulls
 from agents.services.run_requests import InputMessage, RunRequest
 from agents.services.runs import find_same_request
 from agents.services.system_message import load_memory, write_system_message
-from agents.services.untold import UNSEEN, stored_usage, tell_stored_steps
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid
 from letta_ade.core.ids import new_id, new_otid
@@ -61,9 +59,10 @@ class StartedRun:
     is_repeat: bool = False
 
     @classmethod
-    def again(cls, run: Run) -> StartedRun:
-        """The run of a request that is repeated."""
-        return cls(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True)
+    def of(cls, run: Run, *, is_repeat: bool = False) -> StartedRun:
+        return cls(
+            run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=is_repeat
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ class OpenedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
+class Checked:
     """A request that can be run, if its conversation is free."""
 
     caller: Caller
@@ -91,90 +90,82 @@ class _Checked:
     inputs: list[Message]
 
 
-def open_run(caller: Caller, request: RunRequest) -> OpenedRun | StartedRun:
-    """The run, opened for this process; or the earlier run of a request that is repeated.
+class Opening:
+    """A request on its way to its run. What it does can be done again when the connection was lost: what was stored is found."""
 
-    Raises NotFound (agent, conversation, model), Invalid (messages, answers), Forbidden, PendingApproval, RunBusy, or
-    ModelAuthentication when the provider has no key.
-    """
-    checked = _check(caller, request)
-    if isinstance(checked, StartedRun):
-        return checked
-    checked.run.request = {"caller": asdict(caller), "inputs": [row.to_data() for row in checked.inputs]}
-    return _take(checked, leases.OWNER, lambda lease: _furnish(checked, lease))
+    def __init__(self, caller: Caller, request: RunRequest) -> None:
+        self._caller, self._request = caller, request
+        self._checked: Checked | None = None
+        self._may_be_stored = False
 
+    def open(self) -> OpenedRun | StartedRun:
+        """The run, opened for this process; or the earlier run of a request that is repeated.
 
-def queue_run(caller: Caller, request: RunRequest) -> StartedRun:
-    """The run, given to the workers; it holds its conversation from now on. Raises as `open_run`."""
-    checked = _check(caller, request)
-    if isinstance(checked, StartedRun):
-        return checked
-    run = checked.run
-    run.status = RunStatus.CREATED
-    run.request = {**request.to_data(caller), "inputs": [row.to_data() for row in checked.inputs]}
+        Raises NotFound (agent, conversation, model), Invalid (messages, answers), Forbidden, PendingApproval, RunBusy, or
+        ModelAuthentication when the provider has no key.
+        """
+        checked = self._check()
+        if isinstance(checked, StartedRun):
+            return checked
+        checked.run.request = {"caller": asdict(self._caller), "inputs": _input_data(checked)}
+        if self._may_be_stored:
+            lease = RunLease.objects.filter(run_id=checked.run.id, owner=leases.OWNER).first()
+            if lease is not None:
+                with transaction.atomic():
+                    return furnish(checked, lease)
+        return self._take(checked, leases.OWNER, furnish)
 
-    def queue(lease: RunLease) -> StartedRun:
-        answers = _answers_for(checked, load_context(checked.conversation))
-        if isinstance(answers, StartedRun):
-            transaction.set_rollback(True)
-            return answers
-        leases.enqueue(run.id)
-        return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+    def queue(self) -> StartedRun:
+        """The run, given to the workers; it holds its conversation from now on. Raises as `open`."""
+        checked = self._check()
+        if isinstance(checked, StartedRun):
+            return checked
+        checked.run.status = RunStatus.CREATED
+        checked.run.request = {**self._request.to_data(self._caller), "inputs": _input_data(checked)}
+        if self._may_be_stored and Run.objects.filter(id=checked.run.id).exists():
+            return StartedRun.of(checked.run)
+        return self._take(checked, leases.QUEUE, _queue)
 
-    return _take(checked, leases.QUEUE, queue)
+    def _check(self) -> Checked | StartedRun:
+        if self._checked is None:
+            checked = _check(self._caller, self._request)
+            if isinstance(checked, StartedRun):
+                return checked
+            self._checked = checked
+        return self._checked
 
-
-def _take(checked: _Checked, owner: str, begin: Callable[[RunLease], T]) -> T | StartedRun:
-    """What `begin` makes of the conversation's lease, in the transaction that takes it; or the earlier run of a repeated request."""
-    try:
-        with transaction.atomic():
-            lease = leases.start_run_row(checked.run, owner=owner)
-            # Again: while this one was checked, its twin may have run to its end.
+    def _take(self, checked: Checked, owner: str, begin: Callable[[Checked, RunLease], T]) -> T | StartedRun:
+        """What `begin` makes of the conversation's lease, in the transaction that takes it."""
+        self._may_be_stored = True
+        try:
+            with transaction.atomic():
+                lease = leases.start_run_row(checked.run, owner=owner)
+                # Again: while this one was checked, its twin may have run to its end.
+                if repeat := _find_repeat(checked.caller, checked.run, checked.request):
+                    transaction.set_rollback(True)
+                    return repeat
+                return begin(checked, lease)
+        except leases.RunBusy:
+            # The run that is in the way may be this request's own.
             if repeat := _find_repeat(checked.caller, checked.run, checked.request):
-                transaction.set_rollback(True)
                 return repeat
-            return begin(lease)
-    except leases.RunBusy:
-        # The run that is in the way may be this request's own.
-        if repeat := _find_repeat(checked.caller, checked.run, checked.request):
-            return repeat
-        raise
+            raise
 
 
-def take_up_run(run_id: str) -> OpenedRun | None:
-    """A queued run, opened for this process where it stands; None when it is not to be had any more. Raises as `open_run`."""
-    lease = leases.take_up(run_id)
-    if lease is None:
-        return None
-    run, conversation = lease.run, lease.conversation
-    assert run.request is not None, "only runs that wait for a worker are queued"
-    request, caller = RunRequest.from_data(run.request)
-    if run.messages.filter(approvals__isnull=False).exists():
-        request = replace(request, answers=None)  # they are stored, and nothing waits for them any more
-    handle = run.metadata["model"]
-    checked = _Checked(
-        caller=caller,
-        request=request,
-        agent=conversation.agent,
-        conversation=conversation,
-        run=run,
-        model=catalog.get_chat_model(handle, workspace_id=run.workspace_id),
-        endpoint=catalog.get_model_info(handle, workspace_id=run.workspace_id).endpoint,
-        inputs=[] if _has_stored_inputs(run) else _kept_inputs(run),
-    )
-    with transaction.atomic():
-        if not run_rows.lock_lease(lease):
-            return None
-        opened = _furnish(checked, lease)
-        last_event = tell_stored_steps(run)
-    assert isinstance(opened, OpenedRun), "a repeat is recognised before a run is queued"
-    if not last_event:
-        return opened
-    snapshot = replace(opened.snapshot, resumed=_resumed(run))
-    return replace(opened, snapshot=snapshot, last_event=last_event + UNSEEN)
+def _queue(checked: Checked, lease: RunLease) -> StartedRun:
+    answers = _answers_for(checked, load_context(checked.conversation))
+    if isinstance(answers, StartedRun):
+        transaction.set_rollback(True)
+        return answers
+    leases.enqueue(lease.run_id)
+    return StartedRun.of(checked.run)
 
 
-def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
+def _input_data(checked: Checked) -> list[dict[str, Any]]:
+    return [row.to_data() for row in checked.inputs]
+
+
+def _check(caller: Caller, request: RunRequest) -> Checked | StartedRun:
     caller.check("edit")
     if not request.messages and request.answers is None:
         raise Invalid("A request needs at least one message.")
@@ -193,7 +184,7 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
     endpoint = catalog.get_model_info(handle, workspace_id=agent.workspace_id).endpoint
     inputs = [_input_row(run, caller, message) for message in request.messages]
     _check_size(agent, inputs)
-    return _Checked(
+    return Checked(
         caller=caller,
         request=request,
         agent=agent,
@@ -213,7 +204,7 @@ class _Answers:
     items: tuple[dict[str, Any], ...] = ()
 
 
-def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answers | StartedRun:
+def _answers_for(checked: Checked, context: Sequence[ContextMessage]) -> _Answers | StartedRun:
     """What the request answers, or the run in which the same was answered before."""
     pending, answers = find_pending(context), checked.request.answers
     if pending is None and answers is None:
@@ -235,7 +226,7 @@ def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answe
     return _Answers(pending=pending, items=tuple(match_answers(pending, answers)))
 
 
-def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
+def furnish(checked: Checked, lease: RunLease) -> OpenedRun | StartedRun:
     """Load what the run works with, now that nobody else writes to its conversation. In a transaction."""
     agent, conversation, run = checked.agent, checked.conversation, checked.run
     run_rows.lock_conversation(conversation)
@@ -278,7 +269,7 @@ def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
 
 
 def _snapshot(
-    checked: _Checked, chat: Sequence[ChatMessage], tools: Sequence[Tool], answers: _Answers
+    checked: Checked, chat: Sequence[ChatMessage], tools: Sequence[Tool], answers: _Answers
 ) -> Snapshot:
     agent, request = checked.agent, checked.request
     pending = None
@@ -349,7 +340,7 @@ def _find_repeat(caller: Caller, run: Run, request: RunRequest) -> StartedRun | 
         earlier = find_same_request(
             caller=caller, agent_id=run.agent_id, fingerprint=request.fingerprint, but=run.id
         )
-    return None if earlier is None else StartedRun.again(earlier)
+    return None if earlier is None else StartedRun.of(earlier, is_repeat=True)
 
 
 def _new_run(
@@ -391,7 +382,7 @@ def _input_row(run: Run, caller: Caller, message: InputMessage) -> Message:
     )
 
 
-def _answer_row(checked: _Checked, items: Sequence[dict[str, Any]]) -> Message:
+def _answer_row(checked: Checked, items: Sequence[dict[str, Any]]) -> Message:
     given = checked.request.answers
     assert given is not None, "items come from answers"
     run = checked.run
@@ -452,22 +443,3 @@ def call_settings(agent: Agent) -> CallSettings:
         or stored.get("response_format")
         or stored.get("response_schema"),
     )
-
-
-def _has_stored_inputs(run: Run) -> bool:
-    inputs = (run.request or {}).get("inputs", [])
-    return not inputs or Message.objects.filter(id=inputs[0]["id"], is_err=False).exists()
-
-
-def _kept_inputs(run: Run) -> list[Message]:
-    rows = [Message.from_data(data) for data in (run.request or {}).get("inputs", [])]
-    for row in rows:
-        row.workspace_id, row.created_by_id = run.workspace_id, run.created_by_id
-    return rows
-
-
-def _resumed(run: Run) -> Resumed:
-    """How far the run had come; a step that was lost with its process does not count."""
-    usage = stored_usage(run)
-    last_number = run.steps.aggregate(last=Max("number"))["last"] or 0
-    return Resumed(steps=usage["step_count"], last_number=last_number, usage=usage)

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
+from asgiref.sync import ThreadSensitiveContext
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
+from letta_ade.core import threads
 from letta_ade.core.database import connection_parameters
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,9 @@ async def run_worker(
             kwargs=connection_parameters(), min_size=1, max_size=4, timeout=_CONNECTION_SECONDS
         )
         worker_app = app.with_connector(connector)
-        async with _opened(worker_app), asyncio.TaskGroup() as workers:
+        # Periodic jobs are deferred through Django's connection: on our threads, one that broke is dropped.
+        on_our_threads = ThreadSensitiveContext(executor=threads.pool())
+        async with _opened(worker_app), on_our_threads, asyncio.TaskGroup() as workers:
             for queue, concurrency in (queues or {DEFAULT_QUEUE: 4}).items():
                 work_on = partial(_work_on, worker_app, queue, concurrency, name=name, wait=wait)
                 workers.create_task(

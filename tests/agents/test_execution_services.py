@@ -297,7 +297,7 @@ async def test_a_request_that_is_dropped_while_its_run_opens_leaves_a_run_that_g
 
 async def test_only_runs_that_go_on_keep_their_lease(agent: Agent, model: ScriptedModel) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(opening.open_run, caller, request(agent))
+    opened = await threads.run(opening.Opening(caller, request(agent)).open)
     assert not isinstance(opened, StartedRun)
     before = await db(RunLease.objects.get)
     assert await threads.run(leases.renew_leases, []) == {}
@@ -342,7 +342,7 @@ async def test_a_run_whose_process_died_is_failed_with_a_reason_and_the_next_mes
     agent: Agent, model: ScriptedModel
 ) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(opening.open_run, caller, request(agent))
+    opened = await threads.run(opening.Opening(caller, request(agent)).open)
     assert not isinstance(opened, StartedRun)
     dead = opened.open_run.run.id
     past = timezone.now() - timedelta(seconds=1)
@@ -375,7 +375,7 @@ async def test_the_reaper_ends_runs_of_dead_processes_of_this_machine_at_once(
     agent: Agent, model: ScriptedModel
 ) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(opening.open_run, caller, request(agent))
+    opened = await threads.run(opening.Opening(caller, request(agent)).open)
     assert not isinstance(opened, StartedRun)
     run_id = opened.open_run.run.id
     assert await threads.run(leases.reap_abandoned_runs) == []
@@ -464,7 +464,7 @@ async def test_a_turn_takes_few_queries(agent: Agent, model: ScriptedModel) -> N
 
     def opened_queries() -> int:
         with CaptureQueriesContext(connection) as queries:
-            opening.open_run(caller, request(agent))
+            opening.Opening(caller, request(agent)).open()
         return len([query for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])
 
     assert await db(opened_queries) <= 17
