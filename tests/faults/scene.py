@@ -67,8 +67,11 @@ class Scene:
 
     def stop_all(self) -> None:
         """Stop what still runs, in the time that is promised."""
-        for process in self._processes:
-            assert not process.runs or process.stop() < 10, process.text
+        stopping = [process for process in self._processes if process.runs]
+        for process in stopping:
+            process.process.terminate()
+        for process in stopping:
+            assert process.stop() < 10, process.text
 
     def close(self) -> None:
         """End what still runs, PostgreSQL included."""
@@ -125,24 +128,28 @@ class Scene:
 
     def check_ends(self) -> None:
         """Every run has one end: in its row, in its events, in its steps; and holds nothing any more."""
-        for run in self.rows("SELECT id FROM agents_run"):
-            self.wait_for_end(run["id"])
-        for run in self.rows("SELECT * FROM agents_run"):
-            events = self.rows(
-                "SELECT seq, type, data FROM agents_runevent WHERE run_id = %s ORDER BY seq", run["id"]
+        going_on: LiteralString = """
+            SELECT id FROM agents_run WHERE NOT EXISTS (
+              SELECT 1 FROM agents_runevent WHERE run_id = agents_run.id AND type = 'RunEnded'
             )
-            ends = [event["data"] for event in events if event["type"] == "RunEnded"]
-            told = [(end["status"], end["stop_reason"]) for end in ends]
+        """
+        eventually(lambda: not self.rows(going_on), "the end of every run")
+        events: dict[str, list[dict[str, Any]]] = {}
+        for event in self.rows("SELECT run_id, type, data FROM agents_runevent ORDER BY run_id, seq"):
+            events.setdefault(event["run_id"], []).append(event)
+        for run in self.rows("SELECT * FROM agents_run"):
+            told = events[run["id"]]
+            ends = [event["data"] for event in told if event["type"] == "RunEnded"]
             assert run["status"] in ENDED, run
-            assert told == [(run["status"], run["stop_reason"])], f"{run['id']}: {told}"
-            assert events[-1]["type"] == "RunEnded", f"{run['id']} was told on after its end"
-            assert events[0]["type"] == "RunStarted" or run["status"] != "completed", events[0]
+            assert [(end["status"], end["stop_reason"]) for end in ends] == [
+                (run["status"], run["stop_reason"])
+            ], f"{run['id']}: {ends}"
+            assert told[-1]["type"] == "RunEnded", f"{run['id']} was told on after its end"
+            assert told[0]["type"] == "RunStarted" or run["status"] != "completed", told[0]
             assert run["completed_at"] is not None, run
             assert run["request"] is None, "what was asked is kept while the run goes on"
         assert not self.rows("SELECT * FROM agents_runlease")
         assert not self.rows("SELECT * FROM agents_step WHERE status = 'pending'")
-        doubles = "SELECT message_id FROM agents_contextentry GROUP BY 1 HAVING count(*) > 1"
-        assert not self.rows(doubles)
 
 
 class Server:

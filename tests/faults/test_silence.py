@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.model import Gate
+from tests.faults.model import Gate, calls, held, says
 from tests.faults.reader import Reader
 from tests.faults.scene import Scene, Server
 from tests.faults.stages import (
@@ -21,6 +21,7 @@ from tests.faults.stages import (
     Stage,
     make_stages,
 )
+from tests.support.fake_provider import FakeCall, FakeReply
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +89,33 @@ def _kept(stage: Stage, name: str) -> list[tuple[str, str]]:
     }[name]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        FakeReply(text="One two three four five.", drop_after=3),
+        FakeReply(
+            calls=(FakeCall(name="memory_insert", arguments='{"label": "human", "new_string": "Tea."}'),),
+            drop_after=4,
+        ),
+    ],
+    ids=["in its words", "in a tool call"],
+)
+def test_a_reply_that_breaks_off_leaves_a_valid_history(
+    scene: Scene, server: Server, reply: FakeReply
+) -> None:
+    agent_id = server.make_agent()
+    said = f"Break off, {agent_id}."
+    scene.model.script(said, reply)
+    body = {"input": said, "streaming": True, "stream_tokens": True}
+    reader = Reader(f"{server.url}/v1/agents/{agent_id}/messages", body).finish()
+    assert reader.stop_reasons == ["llm_api_error"]
+    assert [error["error_type"] for error in reader.errors] == ["llm_error"]
+    assert server.said(agent_id, include_err=True)[1:] == [("user_message", said)]
+    assert server.say(agent_id, f"Again, {agent_id}") == [f"You said: Again, {agent_id}"]
+    [request] = scene.model.requests_of(f"Again, {agent_id}")
+    assert [message["role"] for message in request["messages"]] == ["system", "user"]
+
+
 def test_tools_that_hang_keep_nobody_from_anything(scene: Scene, server: Server) -> None:
     """More of them than there are threads for the database."""
     gate = Gate()
@@ -128,3 +156,40 @@ def test_a_run_that_ends_while_it_is_cancelled_has_one_end(scene: Scene, server:
             [stop_reason] = stop_reasons
             assert scene.wait_for_end(run_id)["stop_reason"] == stop_reason
             assert stop_reason in ("end_turn", "cancelled")
+
+
+def test_the_server_answers_while_many_runs_are_slow_and_a_huge_return_is_read(
+    scene: Scene, server: Server
+) -> None:
+    gate = Gate()
+    readers = []
+    for number in range(20):
+        said = f"Slowly, number {number}."
+        scene.model.script(said, held("One two three four five.", gate, after_words=3))
+        body = {"input": said, "streaming": True, "stream_tokens": True}
+        readers.append(Reader(f"{server.url}/v1/agents/{server.make_agent()}/messages", body))
+    for _ in readers:
+        gate.wait_for_arrival()
+    agent_id = server.make_agent()
+    scene.model.script("Fetch it.", calls("fetch_page", "{}", call_id="call_1"), says("That is long."))
+    tool = {"name": "fetch_page", "parameters": {"type": "object", "properties": {}}}
+    asked = server.post(f"/agents/{agent_id}/messages", {"input": "Fetch it.", "client_tools": [tool]})
+    assert asked["stop_reason"]["stop_reason"] == "requires_approval"
+    returned = {
+        "type": "tool",
+        "tool_call_id": "call_1",
+        "tool_return": "word " * 1_000_000,
+        "status": "success",
+    }
+    answer = Reader(
+        f"{server.url}/v1/agents/{agent_id}/messages",
+        {"messages": [{"type": "approval", "approvals": [returned]}], "client_tools": [tool]},
+    )
+    looks = 0
+    while answer.is_alive() or not looks:
+        assert server.get("/health/")["status"] == "ok"
+        looks += 1
+    assert answer.finish().answer["messages"][-1]["content"] == "That is long."
+    gate.open()
+    for reader in readers:
+        assert reader.finish().stop_reasons == ["end_turn"]
