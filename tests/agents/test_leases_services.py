@@ -13,6 +13,7 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from agents.models import Agent, Message, Run, RunLease
+from agents.runtime.events import RunEnded
 from agents.services import execution, leases
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.conversations import get_default_conversation
@@ -106,6 +107,25 @@ async def test_a_run_that_somebody_wanted_to_stop_is_not_taken_up_again(
     assert await db(leases.reap_abandoned_runs) == [started.run_id]
     assert (await check_one_end(started.run_id)).status == "cancelled"
     assert not await db(RunLease.objects.exists)
+
+
+async def test_an_end_that_somebody_else_has_written_is_not_told_twice(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    called = asyncio.Event()
+    model.add(once_called(called, hang()))
+    started = await start(agent)
+    await called.wait()
+    await db(lambda: lease_of(started.run_id, **gone()))
+    assert await db(leases.reap_abandoned_runs) == [started.run_id]
+    active = execution._active[started.run_id]
+    active.token.request("cancelled")
+    await asyncio.wait({active.task})
+    assert (await check_one_end(started.run_id)).status == "failed"
+    # Readers of this process hear the end that is in the table.
+    ended = (await finish(started.run_id))[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.status == "failed"
 
 
 async def test_a_wish_to_stop_that_comes_while_a_run_is_handed_over_is_kept(

@@ -12,7 +12,7 @@ from psycopg.errors import DeadlockDetected
 
 from agents.models import Agent, Message, ProviderTrace, Run, RunLease, Step
 from agents.runtime.events import RunEnded, StepStored
-from agents.services import execution, journal, leases, opening, single_writes
+from agents.services import execution, journal, leases, opening, run_rows, single_writes, step_rows
 from agents.services.agents import AgentDraft, create_agent
 from letta_ade.core import threads
 from letta_ade.llm.testing import ScriptedModel, gate, hang, installed, text, tool_call
@@ -109,7 +109,7 @@ async def test_a_step_that_loses_against_another_transaction_is_stored_when_that
 async def test_the_beginning_of_a_step_is_written_when_the_database_is_back(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "insert_step", failing(journal.insert_step, lost(), times=2))
+    monkeypatch.setattr(journal, "insert_step", failing(step_rows.insert_step, lost(), times=2))
     model.add(text("Hi."))
     started = await start(agent)
     await finish(started.run_id)
@@ -122,7 +122,7 @@ async def test_a_step_whose_beginning_could_not_be_written_is_stored_whole(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.DATABASE_PATIENCE_SECONDS = 0
-    monkeypatch.setattr(journal, "insert_step", failing(journal.insert_step, lost(), times=1))
+    monkeypatch.setattr(journal, "insert_step", failing(step_rows.insert_step, lost(), times=1))
     model.add(text("Hi."))
     started = await start(agent)
     await finish(started.run_id)
@@ -155,7 +155,7 @@ async def test_an_end_is_told_when_it_is_stored_and_not_before(
     tries = asyncio.Semaphore(0)
     is_back = False
     loop = asyncio.get_running_loop()
-    real = single_writes.run_rows.lock_lease
+    real = run_rows.lock_lease
 
     def lock_lease(lease: RunLease) -> bool:
         loop.call_soon_threadsafe(tries.release)
@@ -163,7 +163,7 @@ async def test_an_end_is_told_when_it_is_stored_and_not_before(
             raise lost()
         return real(lease)
 
-    monkeypatch.setattr(single_writes.run_rows, "lock_lease", lock_lease)
+    monkeypatch.setattr(run_rows, "lock_lease", lock_lease)
     monkeypatch.setattr(threads, "_LONGEST_PAUSE", 0.05)
     model.add(hang())
     started = await start(agent)

@@ -10,7 +10,7 @@ import pytest
 
 from agents.models import Agent, Run, RunLease
 from agents.runtime.events import RunEnded
-from agents.services import execution, leases, opening
+from agents.services import execution, leases
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.opening import OpenedRun, Opening, StartedRun
 from letta_ade.core import notices
@@ -37,7 +37,7 @@ def agent(model: ScriptedModel) -> Agent:
     return create_agent(caller=make_caller(), draft=draft)
 
 
-SAME = {
+SAME: dict[str, dict[str, Any]] = {
     "its otid": {"otid": "o1"},
     "its words, from a client that repeats": {
         "is_retry": True,
@@ -67,7 +67,7 @@ def test_a_twin_that_was_quicker_is_found(
                 Run.objects.update(status="completed", completed_at="2999-01-01T00:00:00Z")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(opening.catalog, "get_chat_model", get_chat_model)
+    monkeypatch.setattr(catalog, "get_chat_model", get_chat_model)
     found = getattr(Opening(make_caller(), request), method)()
     assert isinstance(found, StartedRun)
     assert (found.run_id, found.is_repeat) == (twins[0].run_id, True)
@@ -76,7 +76,7 @@ def test_a_twin_that_was_quicker_is_found(
 
 
 def test_the_same_words_again_are_no_repeat_when_nobody_says_so(agent: Agent) -> None:
-    fields = {**SAME["its words, from a client that repeats"], "is_retry": False}
+    fields: dict[str, Any] = {**SAME["its words, from a client that repeats"], "is_retry": False}
     Opening(make_caller(), request_to(agent, **fields)).queue()
     with pytest.raises(leases.RunBusy):
         Opening(make_caller(), request_to(agent, **fields)).queue()
