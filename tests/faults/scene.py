@@ -112,10 +112,23 @@ class Scene:
         """
         return int(self.rows(query)[0]["cut"])
 
-    def kill_postgres(self) -> None:
+    def kill_postgres(self) -> int:
+        """Its pid."""
         pid = self.postgres_pid
         assert pid is not None, "PostgreSQL does not run"
         os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_for_another_postgres(self, killed: int) -> None:
+        """Until a new one answers. The old one's children may answer for a moment longer."""
+
+        def answers() -> bool:
+            try:
+                return self.postgres_pid not in (None, killed) and bool(self.rows("SELECT 1"))
+            except psycopg.OperationalError:
+                return False
+
+        eventually(answers, "PostgreSQL")
 
     def run(self, run_id: str) -> dict[str, Any]:
         [row] = self.rows("SELECT * FROM agents_run WHERE id = %s", run_id)

@@ -77,14 +77,13 @@ def survived(scene: Scene, server: Server, request: pytest.FixtureRequest) -> Su
         turn.stage.gate.wait_for_arrival()
     if what == "connections are cut":
         assert scene.cut_connections() > 4
+        for turn in turns.values():
+            turn.stage.gate.open()
     else:
-        scene.kill_postgres()
-    for turn in turns.values():
-        turn.stage.gate.open()
-    if what != "connections are cut":
-        eventually(
-            lambda: scene.postgres_pid and server.client.get("/ready/").status_code == 200, "it is back"
-        )
+        pid = scene.kill_postgres()
+        for turn in turns.values():
+            turn.stage.gate.open()
+        scene.wait_for_another_postgres(pid)
     gate.open()
     for turn in turns.values():
         scene.wait_for_end(turn.background_run_id)
