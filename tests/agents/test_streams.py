@@ -350,7 +350,11 @@ class TestMoving:
         ]
 
 
-async def test_what_is_there_comes_together_for_those_who_draw_it(run: Run) -> None:
+async def test_what_is_there_comes_together_for_those_who_draw_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow the table is today.
+    monkeypatch.setattr(streams, "_COMPANY_SECONDS", 30)
     await elsewhere(run, [*(word(number) for number in range(4 * streams.BATCH_SIZE + 5)), END])
     batches = [batch async for batch in streams.follow_batches(run.id)]
     assert [len(batch) for batch in batches] == [4 * streams.BATCH_SIZE + 6]
