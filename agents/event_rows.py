@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -23,6 +23,9 @@ from letta_ade.core import notices
 PASSING_FAILURES = (OperationalError, InterfaceError)
 #: So long after its end a run's last events may still be on their way to the table.
 _LAST_WORDS = timedelta(seconds=10)
+#: Between the last event in the table and those of whoever takes a run over: readers of a dead process may have had events that it
+#: had not written yet.
+UNSEEN = 10_000
 
 Numbered = tuple[int, Event]
 
@@ -105,10 +108,22 @@ def _write(batch: Sequence[Unwritten]) -> None:
         cursor.execute(_WRITE, [_encode(batch), packed])
 
 
-def append_event(run_id: str, event: Event) -> None:
-    """Store an event after the last one of a run that nobody works on, in the caller's transaction."""
-    last = RunEvent.objects.filter(run_id=run_id).aggregate(last=Max("seq"))["last"] or 0
-    _write([Unwritten(run_id, last + 1, event, "")])
+def last_event(run_id: str) -> int:
+    """The number of the run's last event in the table, 0 for none."""
+    return RunEvent.objects.filter(run_id=run_id).aggregate(last=Max("seq"))["last"] or 0
+
+
+def append_events(run_id: str, events: Iterable[Event], *, after: int) -> int:
+    """Store events of a run that no process tells, in the caller's transaction; the run's last number then.
+
+    `after` is its `last_event`. They are numbered beyond all that anybody has seen.
+    """
+    first = after + UNSEEN if after else 1
+    batch = [Unwritten(run_id, seq, event, "") for seq, event in enumerate(events, start=first)]
+    if not batch:
+        return after
+    _write(batch)
+    return batch[-1].seq
 
 
 def read_page(run_id: str, after: int, limit: int) -> Page:

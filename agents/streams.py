@@ -20,6 +20,7 @@ from django.conf import settings
 
 from agents.event_rows import (
     PASSING_FAILURES,
+    UNSEEN,
     Numbered,
     Page,
     Unwritten,
@@ -36,9 +37,6 @@ logger = logging.getLogger(__name__)
 RING_SIZE = 1000
 #: A reader gets at most so many events at once, so that one that never takes them holds no more.
 BATCH_SIZE = 100
-#: A run that another process takes up again goes on with numbers that nobody has seen: readers of the dead process may have had
-#: events that it had not written yet.
-_UNSEEN = 10_000
 #: A ring whose run has ended stays until all of it is written, and not longer than this.
 _LINGER_SECONDS = 30.0
 #: Events that wait for a database that is away; beyond, the oldest are lost for readers that come later.
@@ -189,7 +187,7 @@ def open_stream(run_id: str, *, owner: str = "", after_seq: int = 0) -> RunStrea
     another process has the lease are not written.
     """
     hub = _hub()
-    start = after_seq + _UNSEEN if after_seq else 0
+    start = after_seq + UNSEEN if after_seq else 0
     stream = hub.streams[run_id] = RunStream(run_id, owner=owner, after_seq=start, hub=hub)
     if tail := hub.tails.pop(run_id, None):
         tail.close()

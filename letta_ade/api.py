@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import DataError, IntegrityError, OperationalError, connection
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from ninja import NinjaAPI
@@ -28,6 +28,7 @@ from agents.api.steps import router as steps
 from agents.api.steps import telemetry_router as telemetry
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
 from letta_ade.accounts.sessions import user_of_cookies
+from letta_ade.core.database import LOST_RACE_STATES
 from letta_ade.core.errors import AdeError, TooManyAttempts, Unauthenticated
 from letta_ade.core.json_bodies import BodyParser, InvalidJson
 from letta_ade.core.schemas import MALFORMED_ID, respond
@@ -40,8 +41,6 @@ from tools.api.tools import router as tools
 
 logger = logging.getLogger(__name__)
 
-#: SQLSTATE of a deadlock, a failed serialisation, and a lock that could not be had: the same request may pass a moment later.
-_PASSING_STATES = {"40P01", "40001", "55P03"}
 #: A check of a column, and null where there must be a value.
 _BAD_VALUE_STATES = {"23514", "23502"}
 
@@ -84,8 +83,8 @@ api.add_router("/providers", providers, tags=["providers"])
 
 
 @api.get("/health/", auth=None, tags=["health"], url_name="health")
-def health(request: HttpRequest) -> HttpResponse:
-    """Whether the server answers."""
+async def health(request: HttpRequest) -> HttpResponse:
+    """Whether the server answers. On the loop itself: it must not wait for a thread behind those who wait for the database."""
     return respond({"version": product_version(), "status": "ok"})
 
 
@@ -95,7 +94,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except OperationalError:
+    except (OperationalError, InterfaceError):
         return respond({"version": product_version(), "status": "unavailable"}, status=503)
     return respond({"version": product_version(), "status": "ok"})
 
@@ -174,9 +173,10 @@ def _on_integrity_error(request: HttpRequest, error: IntegrityError) -> HttpResp
     return response
 
 
+@api.exception_handler(InterfaceError)
 @api.exception_handler(OperationalError)
-def _on_operational_error(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    if getattr(error.__cause__, "sqlstate", None) in _PASSING_STATES:
+def _on_database_away(request: HttpRequest, error: OperationalError | InterfaceError) -> HttpResponse:
+    if getattr(error.__cause__, "sqlstate", None) in LOST_RACE_STATES:
         response = respond({"detail": "CONFLICT: The rows are locked by another request."}, status=409)
         response["Retry-After"] = "1"
         return response

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -13,8 +12,6 @@ from django.conf import settings
 from agents.services import execution
 from agents.services.leases import RUN_QUEUE
 from letta_ade.core import jobs, notices
-
-logger = logging.getLogger(__name__)
 
 
 class Background:
@@ -30,18 +27,22 @@ class Background:
             _task(work) for work in (notices.listen(), execution.watch_stops(), execution.watch_leases())
         ]
         if works_on_jobs:
-            self._worker = _task(_work(name))
+            queues = {jobs.DEFAULT_QUEUE: 4, RUN_QUEUE: settings.BACKGROUND_RUNS}
+            self._worker = _task(jobs.run_worker(name=name, queues=queues))
 
     async def wait(self) -> None:
-        """Until the worker ends, which it does when it is cancelled or fails."""
+        """Until the worker ends, which it does when it is cancelled. To cancel this wait does not cancel the worker.
+
+        It would wait for its jobs, and so for the runs that are to be handed over first.
+        """
         if self._worker is not None:
-            await self._worker
+            await asyncio.wait({self._worker})
 
     async def end_runs(self) -> None:
         """End every run with a reason, so that its readers hear it, and take up no other."""
         if self._worker is not None:
             self._worker.cancel()
-        await execution.close()
+        await execution.close(is_final=True)
 
     async def stop(self) -> None:
         """End everything."""
@@ -55,11 +56,3 @@ class Background:
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     # A context of its own: one made inside a request dies with the request's thread context.
     return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-
-
-async def _work(name: str) -> None:
-    """The workers; without them a server still answers, so their failure is told and not fatal."""
-    try:
-        await jobs.run_worker(name=name, queues={jobs.DEFAULT_QUEUE: 4, RUN_QUEUE: settings.BACKGROUND_RUNS})
-    except Exception:
-        logger.exception("the job worker has stopped")

@@ -208,6 +208,11 @@ DATABASES = {"default": database_from_url(DATABASE_URL or "postgresql:///ade")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 #: Threads that may use the database at once, each with a connection of its own.
 DATABASE_THREADS = env_int("ADE_DATABASE_THREADS", 16, least=2, most=150)
+#: Threads that may wait for servers of others at once (an embedding that a tool needs).
+OUTSIDE_THREADS = 64
+
+#: A step that is to be stored waits so long for a database that is away; then its run fails. Below a lease's life.
+DATABASE_PATIENCE_SECONDS = 20.0
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [

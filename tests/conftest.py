@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -49,6 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
     # Loads them now that the environment is complete; pytest-django sets Django up only then.
     assert settings.DATABASES
     network.forbid()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep together what shares a process, when that is asked for (`--dist loadgroup`, as `./ade test` does)."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from tests.support.scheduling import ByPlace
+
+    return ByPlace(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 from psycopg.errors import DeadlockDetected
 
+from letta_ade.core.database import is_away
 from letta_ade.core.errors import AdeError
 from tools.coercion import MissingArguments, coerce_arguments
 from tools.context import ToolContext
@@ -45,7 +46,10 @@ class ToolNotFound(ToolError):
 
 
 def prepare_call(tool_name: str, context: ToolContext, arguments: dict[str, Any]) -> Any:
-    """Do what the call needs of the network; outside a transaction. Hand the result to `run_call`. Never raises."""
+    """Do what the call needs of the network; outside a transaction. Hand the result to `run_call`.
+
+    Only a lost connection to the database is raised; then it can be called again.
+    """
     tool = get_builtin(tool_name)
     if tool is None or tool.prepare is None:
         return None
@@ -54,11 +58,13 @@ def prepare_call(tool_name: str, context: ToolContext, arguments: dict[str, Any]
     except MissingArguments:
         return None  # run_call tells of it
     except Exception as error:
+        if is_away(error):
+            raise
         return _PreparationFailed(outcome=_failed(tool_name, error))
 
 
 def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], prepared: Any) -> ToolOutcome:
-    """Run the call and say how it went. Never raises: a tool's error is a return that the model reads.
+    """Run the call and say how it went. A tool's error is a return that the model reads; only a lost connection is raised.
 
     All of the call's writes are kept, or none: inside a transaction a savepoint sees to that, so that a failing tool does not
     spoil the step. Of a failed call nothing is left in `context.changes` and `context.block_ids` either.
@@ -75,6 +81,8 @@ def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], pr
             returned = tool.run(context, values, prepared)
         text = returned_text(returned)
     except Exception as error:
+        if is_away(error):
+            raise  # nothing that follows in this transaction could be stored
         del context.changes[already:]
         context.block_ids.clear()
         context.block_ids.update(labels)

@@ -117,21 +117,22 @@ async def _start(
 ) -> StartedRun:
     # The same words in another conversation are another request.
     fingerprint = hashlib.sha256((conversation_id or "").encode() + request.body).hexdigest()
-    if request.headers.get("X-Stainless-Retry-Count", "0") != "0":
+    is_retry = request.headers.get("X-Stainless-Retry-Count", "0") != "0"
+    if is_retry:
+        # Before its images are fetched once more.
         run = await threads.run(
             find_same_request, caller=request.auth, agent_id=agent_id, fingerprint=fingerprint
         )
         if run is not None:
-            return StartedRun(
-                run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
-            )
+            return StartedRun.of(run, is_repeat=True)
     asked = body.run_request(agent_id, run_type=run_type, wait_seconds=_wait_seconds(request))
     asked = replace(asked, conversation_id=conversation_id)
     if isinstance(body, AsyncMessageOptions):
         asked = replace(asked, background=True, callback_url=body.callback_url or None)
     asked = await embed_images(caller=request.auth, request=asked)
     config = {**asked.request_config, "fingerprint": fingerprint, **_request_log_id(request)}
-    return await execution.start_run(caller=request.auth, request=replace(asked, request_config=config))
+    asked = replace(asked, request_config=config, fingerprint=fingerprint, is_retry=is_retry)
+    return await execution.start_run(caller=request.auth, request=asked)
 
 
 async def _stream(request: ApiRequest, started: StartedRun, body: MessageOptions) -> HttpResponseBase:

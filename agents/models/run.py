@@ -33,7 +33,8 @@ class Run(Owned):
     request_config = models.JSONField(default=dict)
     #: otids of the input messages; a repeat of the request finds the run by them.
     otids = ArrayField(models.CharField(max_length=255), default=list)
-    #: What was asked (`RunRequest.to_data`, and `inputs`), while a run of the background has not ended: whoever takes it up needs it.
+    #: Who asked, and the `inputs`, until the run has ended: should its process die, they are not lost. Of a run of the background
+    #: all that was asked (`RunRequest.to_data`): whoever takes it up needs it.
     request = models.JSONField(null=True)
     #: How many processes have died over it.
     attempts = models.PositiveSmallIntegerField(default=0)

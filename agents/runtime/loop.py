@@ -146,11 +146,11 @@ async def run_loop(
     try:
         async for event in _events(run):
             yield event
+        if run.end is None:
+            await journal.end_run(run.ending(Ending(stop_reason=run.stop_reason or "max_steps")))
     except RunStopped:
-        # Another process tells how the run goes on.
+        # Another process has the run, or will end it: it tells how.
         return
-    if run.end is None:
-        await journal.end_run(run.ending(Ending(stop_reason=run.stop_reason or "max_steps")))
     assert run.end is not None, "written above at the latest"
     yield RunEnded(
         status=run.end.status,
@@ -427,7 +427,12 @@ async def _store_answers(
 
 
 async def _store_stopped(run: _Run, stopped: RunStopped) -> AsyncGenerator[Event, None]:
-    """Store what a stopped step had passed on: its text, and its calls if they had begun to run."""
+    """Store what a stopped step had passed on: its text, and its calls if they had begun to run.
+
+    RunStopped again for a run that goes on elsewhere.
+    """
+    if stopped.cause in ("lease_lost", "handover"):
+        raise stopped
     ending = run.ending(stopped_ending(run.snapshot.run_id, stopped))
     opened = run.open
     if opened is None:
@@ -452,7 +457,9 @@ async def _store_stopped(run: _Run, stopped: RunStopped) -> AsyncGenerator[Event
         outcomes=opened.outcomes,
         run_end=ending,
     )
-    stored = await run.journal.end_step(end)
+    stored = await _store_last(run, end, ending)
+    if stored is None:
+        return
     run.open = None
     usage = reply.usage if reply is not None else Usage()
     if reply is not None:
@@ -474,22 +481,23 @@ async def _store_failure(run: _Run, ending: Ending) -> None:
     if not isinstance(step, _OpenStep):
         await run.journal.end_run(end)
         return
+    failed = replace(
+        _step_end(step), status="failed", stop_reason=ending.stop_reason, error=ending.error, run_end=end
+    )
+    await _store_last(run, failed, end)
+
+
+async def _store_last(run: _Run, step: StepEnd, end: RunEnd) -> StoredStep | None:
+    """What was stored of a step with which the run ends; None when only the end could be. Raises RunStopped."""
     try:
-        await run.journal.end_step(
-            replace(
-                _step_end(step),
-                status="failed",
-                stop_reason=ending.stop_reason,
-                error=ending.error,
-                run_end=end,
-            )
-        )
+        return await run.journal.end_step(step)
     except RunStopped:
         raise
     except Exception:
-        # The database may be what failed; the run's end is still told to those who listen.
-        logger.exception("step %s could not be stored", step.start.step_id)
+        # What it holds may be what cannot be stored.
+        logger.exception("step %s could not be stored", step.step_id)
         await run.journal.end_run(end)
+        return None
 
 
 def _step_end(step: _OpenStep) -> StepEnd:

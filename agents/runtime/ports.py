@@ -130,7 +130,10 @@ class StoredStep:
 
 
 class Journal(Protocol):
-    """Where a run is written. Its methods raise RunStopped when the right to write has gone to another process."""
+    """Where a run is written. Its methods raise RunStopped when the right to write has gone to another process.
+
+    While the store cannot be reached they wait for it: a step for some time, the end of a run for as long as it takes.
+    """
 
     async def begin_step(self, step: StepStart) -> None:
         """Record that a call is made. Runs beside the call."""
@@ -145,7 +148,7 @@ class Journal(Protocol):
         """Store the answers to a request and the returns of its calls in one transaction."""
 
     async def end_run(self, end: RunEnd) -> None:
-        """Write the end of a run that ends beside its steps. Never raises: whoever watches over leases will write it then."""
+        """Write the end of a run that ends beside its steps. RunStopped, too, when it cannot be written: somebody else will."""
 
 
 class ToolRunner(Protocol):

@@ -6,12 +6,16 @@ import asyncio
 import contextvars
 import logging
 import time
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from weakref import WeakSet
 
 from django.conf import settings
 from django.db import transaction
 
+from agents.event_rows import PASSING_FAILURES
 from agents.models import ContextEntry, Run
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.cancellation import CancelToken, StopCause
@@ -24,8 +28,11 @@ from agents.services.agents import get_agent_for
 from agents.services.approvals import close_request, waiting_entries
 from agents.services.conversations import get_conversation_of
 from agents.services.journal import DatabaseJournal
-from agents.services.opening import OpenedRun, StartedRun, open_run, queue_run, take_up_run
+from agents.services.opening import OpenedRun, Opening, StartedRun
+from agents.services.outside_ends import end_from_outside
 from agents.services.run_requests import RunRequest
+from agents.services.taking_up import take_up_run
+from agents.services.untold import tell_lost_ends
 from agents.streams import RunStream, abandon, flush, follow, let_go, open_stream, publish
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import notices, threads
@@ -37,6 +44,12 @@ logger = logging.getLogger(__name__)
 
 #: A run of another process is given so long to stop when it is told to.
 _CANCEL_SECONDS = 5.0
+#: A request waits so long for a database that is away; then its client is told, and may send it again.
+_OPENING_SECONDS = 5.0
+#: A process that stops waits so long for the database to hand a run over; later, that counts as its death.
+_HAND_OVER_SECONDS = 5.0
+#: Ends that were told within this time, and whose process died before it had written them down, are looked for.
+_LOST_ENDS = timedelta(minutes=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +61,11 @@ class _Active:
 
 #: Runs of this process. Touched on the serving loop only.
 _active: dict[str, _Active] = {}
+#: Runs that somebody in another process wants to stop and that are not here: one of them may just be opening.
+_unmet_stops: deque[str] = deque(maxlen=1000)
 _heartbeat: asyncio.Task[None] | None = None
+#: Loops that serve no more: what still opens there ends at once.
+_closed: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 async def start_run(*, caller: Caller, request: RunRequest) -> StartedRun:
@@ -62,12 +79,18 @@ async def start_run(*, caller: Caller, request: RunRequest) -> StartedRun:
 
 
 async def carry_out(run_id: str) -> None:
-    """Work on a queued run until it ends; returns at once when it has ended or another process works on it. For the job."""
+    """Work on a queued run until it ends; returns at once when it has ended or somebody works on it. For the job."""
+    if run_id in leases.working_on:
+        return
+    leases.working_on.add(run_id)
+    opened = None
     try:
-        opened = await threads.run(take_up_run, run_id)
+        opened = await threads.insist(take_up_run, run_id, patience=settings.DATABASE_PATIENCE_SECONDS)
     except AdeError as error:
         await threads.run(_fail_queued, run_id, error)
-        return
+    finally:
+        if opened is None:
+            leases.working_on.discard(run_id)
     if opened is not None:
         await asyncio.shield(_launch(opened))
 
@@ -98,8 +121,7 @@ async def cancel_runs(
 async def stop_all(cause: StopCause = "shutdown", *, timeout: float = 8.0) -> None:
     """End every run of this process, and hand those of the background over; called when the server stops."""
     for active in list(_active.values()):
-        is_kept = cause == "shutdown" and active.opened.open_run.run.request is not None
-        active.token.request("handover" if is_kept else cause)
+        active.token.request(_stop_cause(active.opened, cause))
     tasks = {active.task for active in _active.values()}
     if tasks:
         await asyncio.wait(tasks, timeout=timeout)
@@ -107,23 +129,30 @@ async def stop_all(cause: StopCause = "shutdown", *, timeout: float = 8.0) -> No
         _heartbeat.cancel()
 
 
-async def close() -> None:
-    """End what runs and write what waits. Called once, when the server stops."""
+async def close(*, is_final: bool = False) -> None:
+    """End what runs and write what waits; `is_final`: also what is about to begin. Called when the server stops."""
+    if is_final:
+        _closed.add(asyncio.get_running_loop())
     await stop_all()
-    await flush()
+    try:
+        await flush()
+    except PASSING_FAILURES:
+        # The next server tells what was stored.
+        logger.exception("the last events of runs could not be written")
     let_go()
 
 
 async def watch_leases() -> None:
     """Every now and then, end what nobody works on any more, and give to the workers what can go on. Until cancelled."""
+    has_looked = False
     while True:
-        await asyncio.sleep(settings.LEASE_SECONDS / 3)
         try:
-            for run_id in await threads.run(leases.reap_abandoned_runs):
-                logger.warning("run %s was abandoned by its process and is now failed", run_id)
+            await _look_for_the_dead(is_first=not has_looked)
+            has_looked = True
         except Exception:
             # The next round may reach the database again.
             logger.exception("leases could not be looked at")
+        await asyncio.sleep(settings.LEASE_SECONDS / 3)
 
 
 async def watch_stops() -> None:
@@ -133,19 +162,35 @@ async def watch_stops() -> None:
             heard = await subscription.wait()
             wanted = [payload["run_id"] for payload in heard.payloads]
             if heard.may_have_missed and _active:
-                wanted += await threads.run(leases.wanted_to_stop)
+                wanted += await threads.insist(leases.wanted_to_stop, patience=None)
             for run_id in wanted:
                 if (active := _active.get(run_id)) is not None:
                     active.token.request("cancelled")
+                else:
+                    _unmet_stops.append(run_id)
+
+
+async def _look_for_the_dead(*, is_first: bool) -> None:
+    for run_id in await threads.run(leases.reap_abandoned_runs):
+        logger.warning("run %s was abandoned by its process and is now failed", run_id)
+    if is_first:
+        await threads.run(leases.queue_lost_jobs)
+    for run_id in await threads.run(tell_lost_ends, None if is_first else _LOST_ENDS):
+        logger.warning("run %s had ended and nobody had been told", run_id)
+
+
+def _stop_cause(opened: OpenedRun, cause: StopCause) -> StopCause:
+    return "handover" if cause == "shutdown" and opened.open_run.run.background else cause
 
 
 async def _start(caller: Caller, request: RunRequest) -> StartedRun:
     deadline = time.monotonic() + request.wait_seconds
     while True:
+        opening = Opening(caller, request)
         try:
             if request.background:
-                return await threads.run(queue_run, caller, request)
-            opened = await threads.run(open_run, caller, request)
+                return await threads.insist(opening.queue, patience=_OPENING_SECONDS)
+            opened = await threads.insist(opening.open, patience=_OPENING_SECONDS)
             break
         except leases.RunBusy as busy:
             left = deadline - time.monotonic()
@@ -154,28 +199,55 @@ async def _start(caller: Caller, request: RunRequest) -> StartedRun:
     if isinstance(opened, StartedRun):
         return opened
     _launch(opened)
-    run = opened.open_run.run
-    return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+    return StartedRun.of(opened.open_run.run)
 
 
 def _launch(opened: OpenedRun) -> asyncio.Task[None]:
     """The task that works on the run."""
     run_id = opened.open_run.run.id
     token = CancelToken()
+    if asyncio.get_running_loop() in _closed:
+        token.request(_stop_cause(opened, "shutdown"))
+    elif run_id in _unmet_stops:
+        token.request("cancelled")
     stream = open_stream(run_id, owner=leases.OWNER, after_seq=opened.last_event)
     # A context of its own: one made inside a request dies with the request's thread context.
     task = asyncio.get_running_loop().create_task(
         _drive(opened, stream, token), name=run_id, context=contextvars.Context()
     )
     _active[run_id] = _Active(opened=opened, token=token, task=task)
-    task.add_done_callback(lambda _: _active.pop(run_id, None))
+    leases.working_on.add(run_id)
+    task.add_done_callback(_leave)
     _keep_leases()
     return task
 
 
+def _leave(task: asyncio.Task[None]) -> None:
+    run_id = task.get_name()
+    # It may have been handed over and taken up again meanwhile.
+    if run_id in _active and _active[run_id].task is task:
+        del _active[run_id]
+        leases.working_on.discard(run_id)
+
+
 async def _drive(opened: OpenedRun, stream: RunStream, token: CancelToken) -> None:
     """Run the loop to its end, whoever listens."""
-    await _tell_started(opened)
+    try:
+        await _tell_started(opened)
+        has_ended = await _follow_loop(opened, stream, token)
+        if not has_ended:
+            await _let_go(opened, token)
+    except Exception:
+        # Its lease expires, and whoever watches over leases ends it or gives it to a worker.
+        logger.exception("run %s broke off", stream.run_id)
+        has_ended = False
+    if not has_ended:
+        # Another process tells how the run goes on; its readers here look there.
+        abandon(stream)
+
+
+async def _follow_loop(opened: OpenedRun, stream: RunStream, token: CancelToken) -> bool:
+    """Publish what the loop tells; whether it told an end."""
     journal = DatabaseJournal(opened.open_run)
     events = run_loop(
         opened.snapshot,
@@ -190,12 +262,14 @@ async def _drive(opened: OpenedRun, stream: RunStream, token: CancelToken) -> No
     async for event in events:
         publish(stream, event)
         has_ended = isinstance(event, RunEnded)
-    if not has_ended:
-        # Another process tells how the run goes on; its readers here look there.
-        await flush()
-        if token.cause == "handover":
-            await threads.run(leases.hand_over, opened.open_run.lease)
-        abandon(stream)
+    return has_ended
+
+
+async def _let_go(opened: OpenedRun, token: CancelToken) -> None:
+    """Leave a run that goes on elsewhere; what was told of it is written first."""
+    await flush()
+    if token.cause == "handover":
+        await threads.insist(leases.hand_over, opened.open_run.lease, patience=_HAND_OVER_SECONDS)
 
 
 async def _tell_started(opened: OpenedRun) -> None:
@@ -210,11 +284,16 @@ async def _cancelled(run_id: str) -> str:
     """The status of a run that was told to stop, or is told now because it goes on elsewhere."""
     if (active := _active.get(run_id)) is not None:
         await asyncio.wait({active.task})
-    elif not await threads.run(leases.cancel_queued, run_id):
-        await threads.run(leases.ask_to_stop, run_id)
-        if not await _ends_within(run_id, _CANCEL_SECONDS):
-            await threads.run(leases.reap_abandoned_runs)
+    # One that was just being handed over waits for a worker now.
+    is_asked = await threads.run(_cancel_elsewhere, run_id)
+    if is_asked and not await _ends_within(run_id, _CANCEL_SECONDS):
+        await threads.run(leases.cancel_unattended, run_id)
     return await threads.run(_status_after_cancel, run_id)
+
+
+def _cancel_elsewhere(run_id: str) -> bool:
+    """Whether another process works on the run, which has been asked to stop."""
+    return not leases.cancel_unattended(run_id) and leases.ask_to_stop(run_id)
 
 
 async def _ends_within(run_id: str, seconds: float) -> bool:
@@ -306,5 +385,5 @@ def _fail_queued(run_id: str, error: AdeError) -> None:
     """End a run that was taken up and cannot be opened: its agent's model has gone, say."""
     payload = error_payload(run_id, "internal_error", error.message, None, http_status=error.status)
     with transaction.atomic():
-        leases.end_from_outside(run_id, status=RunStatus.FAILED, stop_reason="error", error=payload)
+        end_from_outside(run_id, status=RunStatus.FAILED, stop_reason="error", error=payload)
         leases.give_back(run_id)

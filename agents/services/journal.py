@@ -6,18 +6,20 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from agents.models import Agent, Conversation, Message, Run, RunLease
+from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
 from agents.models.step import StepStatus
 from agents.runtime.cancellation import RunStopped
-from agents.runtime.events import BlockChanged
+from agents.runtime.events import BlockChanged, RunEnded
 from agents.runtime.ports import (
     AnswersEnd,
     CallOutcome,
@@ -30,9 +32,10 @@ from agents.runtime.ports import (
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.context import searchable_text, text_content
-from agents.services.leases import LeaseLost, check_lease
+from agents.services.leases import LeaseLost
 from agents.services.run_ends import announce_end
 from agents.services.run_rows import end_run_row
+from agents.services.single_writes import Doubt, W, Write, write_once
 from agents.services.step_rows import (
     add_tool_time,
     close_pending_steps,
@@ -52,8 +55,6 @@ from tools.execution import prepare_call, run_call
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T", StepEnd, AnswersEnd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,8 @@ class OpenRun:
     has_stored_inputs: bool = False
     #: By tool call id; only of calls that had something to prepare.
     prepared: dict[str, PreparedCall] = field(default_factory=dict)
+    #: A write whose commit was not confirmed.
+    doubt: Doubt | None = None
 
 
 class DatabaseJournal:
@@ -97,22 +100,31 @@ class DatabaseJournal:
 
     def __init__(self, opened: OpenRun) -> None:
         self.opened = opened
+        #: A step whose beginning could not be written.
+        self._unbegun: StepStart | None = None
 
     async def begin_step(self, step: StepStart) -> None:
-        await threads.run(_begin_step, self.opened, step)
+        self._unbegun = step
+        await threads.insist(_begin_step, self.opened, step, patience=settings.DATABASE_PATIENCE_SECONDS)
+        self._unbegun = None
 
     async def end_step(self, step: StepEnd) -> StoredStep:
-        return await self._write(_end_step, step)
+        # An end by failure or stop has nothing else to become: it waits for the database however long it takes.
+        patience = settings.DATABASE_PATIENCE_SECONDS if step.status == "success" else None
+        return await self._write(partial(_end_step, begin=self._unbegun), step, patience)
 
     async def store_answers(self, answers: AnswersEnd) -> StoredStep:
-        return await self._write(_store_answers, answers)
+        return await self._write(_store_answers, answers, settings.DATABASE_PATIENCE_SECONDS)
 
     async def end_run(self, end: RunEnd) -> None:
         try:
-            await threads.run(end_run, self.opened, end)
+            is_ours = await threads.insist(end_run, self.opened, end, patience=None)
         except Exception:
-            # The lease stays and expires: the reaper will write what could not be written now.
+            # The lease stays and expires: whoever watches over leases will write an end.
             logger.exception("the end of run %s could not be stored", self.opened.run.id)
+            is_ours = False
+        if not is_ours:
+            raise RunStopped("lease_lost")
 
     async def execute(
         self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
@@ -122,17 +134,27 @@ class DatabaseJournal:
         Those of tools that may run in parallel do.
         """
         parallel = self.opened.parallel_tools
-        together = [each for each in calls if each.call.name in parallel]
         in_turn = [each for each in calls if each.call.name not in parallel]
+        groups = [[each] for each in calls if each.call.name in parallel]
         await asyncio.gather(
-            *(threads.run(_prepare_calls, self.opened, step_id, message_id, [each]) for each in together),
-            threads.run(_prepare_calls, self.opened, step_id, message_id, in_turn),
+            *(self._prepare(step_id, message_id, group) for group in (*groups, in_turn) if group)
         )
         return ()
 
-    async def _write(self, write: Callable[[OpenRun, T], StoredStep], what: T) -> StoredStep:
+    async def _prepare(self, step_id: str, message_id: str, calls: Sequence[PlannedCall]) -> None:
+        await threads.insist(
+            _prepare_calls,
+            self.opened,
+            step_id,
+            message_id,
+            calls,
+            patience=settings.DATABASE_PATIENCE_SECONDS,
+            is_outside=True,
+        )
+
+    async def _write(self, write: Write[W], what: W, patience: float | None) -> StoredStep:
         try:
-            return await threads.run(write, self.opened, what)
+            return await threads.insist(write_once, self.opened, write, what, patience=patience)
         except LeaseLost:
             raise RunStopped("lease_lost") from None
 
@@ -160,53 +182,52 @@ def _prepare_calls(opened: OpenRun, step_id: str, message_id: str, calls: Sequen
             )
 
 
-def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
+def _end_step(opened: OpenRun, step: StepEnd, *, begin: StepStart | None) -> StoredStep:
     began = time.monotonic_ns()
-    with transaction.atomic():
-        check_lease(opened.lease)
-        clock = RisingClock(opened.last_message_at)
-        inputs = _input_rows(opened, step, clock)
-        outcomes: tuple[CallOutcome, ...] = step.outcomes
-        changes: list[BlockChanged] = []
-        if not step.is_request:
-            place = _Place(step_id=step.step_id, message_id=step.message_id)
-            ran, tool_ns, changes = _run_calls(opened, place, step.calls, step.outcomes)
-            outcomes += ran
-            if ran or step.tool_ns is not None:
-                step = replace(step, tool_ns=(step.tool_ns or 0) + tool_ns)
-        said = _said_rows(opened, step, outcomes, clock)
-        position = None if step.status == "failed" else opened.next_position
-        insert_messages([*inputs, *said], first_position=position)
-        step = replace(step, step_ns=step.step_ns + time.monotonic_ns() - began)
-        finish_step(step, response_text=_response_text(step.reply))
-        if step.run_end is not None:
-            _write_end(opened, step.run_end)
-    # Only after the commit: a rolled-back step must find the run as it was.
+    if begin is not None and begin.step_id == step.step_id:
+        _begin_step(opened, begin)
+    clock = RisingClock(opened.last_message_at)
+    inputs = _input_rows(opened, step, clock)
+    outcomes: tuple[CallOutcome, ...] = step.outcomes
+    changes: list[BlockChanged] = []
+    if not step.is_request:
+        place = _Place(step_id=step.step_id, message_id=step.message_id)
+        ran, tool_ns, changes = _run_calls(opened, place, step.calls, step.outcomes)
+        outcomes += ran
+        if ran or step.tool_ns is not None:
+            step = replace(step, tool_ns=(step.tool_ns or 0) + tool_ns)
+    said = _said_rows(opened, step, outcomes, clock)
+    position = None if step.status == "failed" else opened.next_position
+    insert_messages([*inputs, *said], first_position=position)
+    step = replace(step, step_ns=step.step_ns + time.monotonic_ns() - began)
+    finish_step(step, response_text=_response_text(step.reply))
+    if step.run_end is not None:
+        _write_end(opened, step.run_end)
     opened.last_message_at = clock.last
     opened.has_stored_inputs = opened.has_stored_inputs or bool(inputs)
     if step.status != "failed":
         opened.next_position += len(inputs) + len(said)
+    if step.run_end is not None:
+        _write_end(opened, step.run_end)
     return _stored(inputs, said, outcomes, changes)
 
 
 def _store_answers(opened: OpenRun, answers: AnswersEnd) -> StoredStep:
-    with transaction.atomic():
-        check_lease(opened.lease)
-        clock = RisingClock(opened.last_message_at)
-        place = _Place(step_id=answers.step_id, message_id=answers.message_id)
-        ran, tool_ns, changes = _run_calls(opened, place, answers.calls, answers.outcomes)
-        outcomes = answers.outcomes + ran
-        if ran or answers.tool_ns is not None:
-            add_tool_time(answers.step_id, (answers.tool_ns or 0) + tool_ns)
-        given = opened.answers
-        for row in given:
-            row.created_at, row.step_id = clock.next(), answers.step_id
-        said = [_return_row(opened, answers.step_id, answers.calls, outcomes, clock)]
-        if answers.heartbeat is not None:
-            said.append(_note_row(opened, answers.step_id, answers.heartbeat, clock))
-        insert_messages([*given, *said], first_position=opened.next_position)
-        if answers.run_end is not None and _write_end(opened, answers.run_end):
-            _keep_inputs(opened, clock)
+    clock = RisingClock(opened.last_message_at)
+    place = _Place(step_id=answers.step_id, message_id=answers.message_id)
+    ran, tool_ns, changes = _run_calls(opened, place, answers.calls, answers.outcomes)
+    outcomes = answers.outcomes + ran
+    if ran or answers.tool_ns is not None:
+        add_tool_time(answers.step_id, (answers.tool_ns or 0) + tool_ns)
+    given = opened.answers
+    for row in given:
+        row.created_at, row.step_id = clock.next(), answers.step_id
+    said = [_return_row(opened, answers.step_id, answers.calls, outcomes, clock)]
+    if answers.heartbeat is not None:
+        said.append(_note_row(opened, answers.step_id, answers.heartbeat, clock))
+    insert_messages([*given, *said], first_position=opened.next_position)
+    if answers.run_end is not None and _write_end(opened, answers.run_end):
+        _keep_inputs(opened, clock)
     opened.last_message_at = clock.last
     opened.next_position += len(given) + len(said)
     opened.answers = []
@@ -466,10 +487,10 @@ def without_nulls(value: Any) -> Any:
             return value
 
 
-def end_run(opened: OpenRun, end: RunEnd) -> None:
+def end_run(opened: OpenRun, end: RunEnd) -> bool:
     """Write the end of the run and give its conversation back.
 
-    Does nothing when another process has taken the conversation over: it has written the end already.
+    False when another process has taken the conversation over: it has written an end already, or will.
     """
     with transaction.atomic():
         if _write_end(opened, end):
@@ -479,6 +500,11 @@ def end_run(opened: OpenRun, end: RunEnd) -> None:
                 close_pending_steps(
                     opened.run.id, status=StepStatus.FAILED, stop_reason=end.stop_reason, error=end.error
                 )
+            return True
+    # Or an earlier try of ours was stored and not confirmed. Who ends a run from outside tells it in the same transaction.
+    run = Run.objects.only("status", "stop_reason").get(id=opened.run.id)
+    is_as_we_wrote = (run.status, run.stop_reason) == (end.status, end.stop_reason)
+    return is_as_we_wrote and not RunEvent.objects.filter(run=run, type=RunEnded.__name__).exists()
 
 
 def _write_end(opened: OpenRun, end: RunEnd) -> bool:

@@ -7,23 +7,18 @@ import secrets
 import socket
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 
-from agents.event_rows import append_event
-from agents.models import Conversation, Message, Run, RunEvent, RunLease
-from agents.models.run import ACTIVE_STATUSES, RunStatus
+from agents.models import Conversation, Run, RunLease
+from agents.models.run import RunStatus
 from agents.models.step import StepStatus
-from agents.runtime.endings import error_payload
-from agents.runtime.events import RunEnded
-from agents.runtime.ports import RunEnd
 from agents.services import run_rows
-from agents.services.context import searchable_text
-from agents.services.run_ends import announce_end
+from agents.services.outside_ends import end_from_outside, fail_abandoned, lost_error
 from agents.services.step_rows import close_pending_steps
 from letta_ade.core import notices
 from letta_ade.core.errors import Conflict
@@ -32,6 +27,8 @@ from letta_ade.core.jobs import app
 _HOST = socket.gethostname()
 #: This process. The last part tells it from an earlier one that had the same number.
 OWNER = f"{_HOST[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
+#: Runs that go on in this process. `execution` keeps it.
+working_on: set[str] = set()
 #: The owner of a lease whose run waits for a worker.
 QUEUE = "queue"
 #: The job that works on a queued run (agents/jobs.py).
@@ -39,7 +36,7 @@ EXECUTE_RUN = "agents.execute_run"
 RUN_QUEUE = "runs"
 #: The notice that a run is to stop, for the process that works on it.
 STOP_TOPIC = "stop_run"
-#: A run that has cost so many processes their life is not given to another one.
+#: A run over which so many processes have died is not given to another one.
 _MOST_ATTEMPTS = 3
 
 
@@ -62,28 +59,31 @@ def start_run_row(run: Run, *, owner: str = OWNER) -> RunLease:
         conversation_id=run.conversation_id, run_id=run.id, owner=owner, epoch=1, expires_at=expires_at
     )
     # Of two requests that come this far at once the primary key lets one through; the other finds its row.
-    if run_rows.insert_run(run, lease):
+    is_ours = run_rows.insert_run(run, lease)
+    while not is_ours and (held := _lock_holder(run.conversation_id)) is None:
+        # The other one ended just now; a third one may be as quick as we are.
+        is_ours = run_rows.insert_lease(lease)
+    if is_ours:
         return lease
-    held = (
-        RunLease.objects.select_for_update(of=("self",))
-        .select_related("run")
-        .filter(pk=run.conversation_id)
-        .first()
-    )
-    if held is None:
-        # It ended just now.
-        if not run_rows.insert_lease(lease):
-            raise RunBusy("Another run of this conversation has just begun.")
-        return lease
+    assert held is not None, "the loop ends with one of the two"
     if not is_abandoned(held):
         raise busy(held.run_id)
     if is_worth_going_on(held.run):
         # The watch over leases will give it to a worker; this transaction is rolled back and cannot.
         raise busy(held.run_id)
-    fail_abandoned(held.run_id)
+    fail_abandoned(held.run)
     lease.epoch = held.epoch + 1
     lease.save(force_update=True)
     return lease
+
+
+def _lock_holder(conversation_id: str) -> RunLease | None:
+    return (
+        RunLease.objects.select_for_update(of=("self",))
+        .select_related("run")
+        .filter(pk=conversation_id)
+        .first()
+    )
 
 
 def _expiry(owner: str) -> datetime:
@@ -97,11 +97,11 @@ def keep_runs_out(conversation: Conversation) -> Conversation:
     at the lease.
     """
     locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
-    held = RunLease.objects.filter(conversation=locked).first()
+    held = RunLease.objects.select_related("run").filter(conversation=locked).first()
     if held is not None:
-        if not is_abandoned(held):
+        if not is_abandoned(held) or is_worth_going_on(held.run):
             raise busy(held.run_id)
-        fail_abandoned(held.run_id)
+        fail_abandoned(held.run)
         held.delete()
     return locked
 
@@ -111,12 +111,6 @@ def busy(run_id: str) -> RunBusy:
     return RunBusy(
         f"Another run of this conversation is going on: {run_id}. Wait for it, or cancel it.", run_id=run_id
     )
-
-
-def check_lease(lease: RunLease) -> None:
-    """Raise LeaseLost unless this process still holds the lease; locks it until the transaction ends."""
-    if not run_rows.lock_lease(lease):
-        raise LeaseLost()
 
 
 def renew_leases(run_ids: Sequence[str]) -> dict[str, bool]:
@@ -131,10 +125,13 @@ def is_abandoned(lease: RunLease) -> bool:
     """Whether nobody works under the lease any more: it has expired, or its process on this machine is gone."""
     if lease.owner == QUEUE:
         return False
+    if lease.owner == OWNER:
+        # While the database was away, nobody could renew it.
+        return lease.run_id not in working_on and lease.expires_at < timezone.now()
     if lease.expires_at < timezone.now():
         return True
     host, pid, _ = lease.owner.rsplit(":", 2)
-    if host != _HOST[:30] or lease.owner == OWNER:
+    if host != _HOST[:30]:
         return False
     if int(pid) == os.getpid():
         return True
@@ -153,25 +150,50 @@ def reap_abandoned_runs() -> list[str]:
     for lease in RunLease.objects.select_related("run"):
         if lease.owner == QUEUE and lease.expires_at < timezone.now():
             _wait_on(lease)
-        elif is_abandoned(lease):
-            with transaction.atomic():
-                still = RunLease.objects.select_for_update().filter(
-                    conversation_id=lease.conversation_id, run_id=lease.run_id, epoch=lease.epoch
-                )
-                if not still.exists():
-                    continue
-                if is_worth_going_on(lease.run):
-                    _queue_again(lease, is_lost=True)
-                else:
-                    fail_abandoned(lease.run_id)
-                    still.delete()
-                    reaped.append(lease.run_id)
+        elif is_abandoned(lease) and _take_from_the_dead(lease):
+            reaped.append(lease.run_id)
     return reaped
+
+
+def _take_from_the_dead(lease: RunLease) -> bool:
+    """Whether this ended the run."""
+    with transaction.atomic():
+        held = RunLease.objects.select_for_update().filter(pk=lease.pk).first()
+        # It may have been renewed or taken since it was read.
+        if held is None or (held.epoch, held.expires_at) != (lease.epoch, lease.expires_at):
+            return False
+        return _pass_on(held, lease.run, is_lost=True)
+
+
+def _pass_on(held: RunLease, run: Run, *, is_lost: bool) -> bool:
+    """Give the run of a locked lease to the workers, or end it if it has no more to hope for; whether it ended."""
+    if held.is_stop_requested:
+        end_from_outside(run.id, status=RunStatus.CANCELLED, stop_reason="cancelled")
+    elif not is_lost or is_worth_going_on(run):
+        held.owner, held.epoch, held.expires_at = QUEUE, held.epoch + 1, _expiry(QUEUE)
+        held.save()
+        if is_lost:
+            Run.objects.filter(id=run.id).update(attempts=run.attempts + 1)
+        enqueue(run.id)
+        return False
+    else:
+        fail_abandoned(run)
+    held.delete()
+    return True
 
 
 def is_worth_going_on(run: Run) -> bool:
     """Whether another worker takes the run up where its process died."""
-    return run.request is not None and run.attempts < _MOST_ATTEMPTS
+    return run.background and run.attempts + 1 < _MOST_ATTEMPTS
+
+
+def queue_lost_jobs() -> None:
+    """Queue every run that waits without a job: a worker had fetched its job and died before it could take the run up."""
+    waiting = list(RunLease.objects.filter(owner=QUEUE).values_list("run_id", flat=True))
+    queued = ProcrastinateJob.objects.filter(status="todo", queueing_lock__in=waiting)
+    for run_id in set(waiting) - set(queued.values_list("queueing_lock", flat=True)):
+        # The worker that has its job may be alive and about to take it up; the second job then finds nothing to do.
+        enqueue(run_id)
 
 
 def enqueue(run_id: str) -> None:
@@ -184,22 +206,23 @@ def enqueue(run_id: str) -> None:
         pass
 
 
-def hand_over(lease: RunLease) -> bool:
-    """Give a background run of this process back to the workers; False when it is not this process's any more."""
+def hand_over(lease: RunLease) -> None:
+    """Give a background run of this process back to the workers. Nothing happens when it is not this process's any more."""
     with transaction.atomic():
-        if not run_rows.lock_lease(lease):
-            return False
-        _queue_again(lease, is_lost=False)
-    return True
+        if run_rows.lock_lease(lease):
+            _pass_on(RunLease.objects.get(pk=lease.pk), lease.run, is_lost=False)
 
 
 def take_up(run_id: str) -> RunLease | None:
-    """The lease of a queued run, taken for this process; None when it has ended or somebody else works on it."""
+    """The lease of a queued run, taken for this process; None when it has ended or another one works on it.
+
+    Called again, because the answer was lost, it gives what it took.
+    """
     with transaction.atomic():
         lease = (
             RunLease.objects.select_for_update(of=("self",))
             .select_related("run", "conversation__agent")
-            .filter(run_id=run_id, owner=QUEUE)
+            .filter(run_id=run_id, owner__in=[QUEUE, OWNER])
             .first()
         )
         if lease is None:
@@ -208,26 +231,31 @@ def take_up(run_id: str) -> RunLease | None:
         lease.save()
         Run.objects.filter(id=run_id).update(status=RunStatus.RUNNING)
         # What another process began and did not store is void; its trace shows what was sent.
-        close_pending_steps(run_id, status=StepStatus.FAILED, stop_reason="error", error=_lost_error(run_id))
+        close_pending_steps(run_id, status=StepStatus.FAILED, stop_reason="error", error=lost_error(run_id))
     return lease
 
 
-def cancel_queued(run_id: str) -> bool:
-    """Cancel a run that waits for a worker; False when it does not wait."""
+def cancel_unattended(run_id: str) -> bool:
+    """Cancel a run that waits for a worker, or whose process is gone; False when somebody works on it, or it has ended."""
     with transaction.atomic():
-        lease = RunLease.objects.select_for_update().filter(run_id=run_id, owner=QUEUE).first()
-        if lease is None:
+        lease = RunLease.objects.select_for_update().filter(run_id=run_id).first()
+        if lease is None or not (lease.owner == QUEUE or is_abandoned(lease)):
             return False
         end_from_outside(run_id, status=RunStatus.CANCELLED, stop_reason="cancelled")
         lease.delete()
     return True
 
 
-def ask_to_stop(run_id: str) -> None:
-    """Ask the process that works on the run to cancel it: it is told at once, and finds the wish when it renews its lease."""
+def ask_to_stop(run_id: str) -> bool:
+    """Ask the process that works on the run to cancel it; False when none does.
+
+    It is told at once, and finds the wish when it renews its lease.
+    """
     with transaction.atomic():
-        if RunLease.objects.filter(run_id=run_id).update(is_stop_requested=True):
+        is_held = bool(RunLease.objects.filter(run_id=run_id).update(is_stop_requested=True))
+        if is_held:
             notices.notify(STOP_TOPIC, {"run_id": run_id})
+    return is_held
 
 
 def wanted_to_stop() -> list[str]:
@@ -240,76 +268,9 @@ def give_back(run_id: str) -> None:
     RunLease.objects.filter(run_id=run_id).delete()
 
 
-def fail_abandoned(run_id: str) -> None:
-    """Set a run to failed with a reason that can be read, and end its stream for those who follow it."""
-    end_from_outside(run_id, status=RunStatus.FAILED, stop_reason="error", error=_lost_error(run_id))
-
-
-def end_from_outside(
-    run_id: str,
-    *,
-    status: RunStatus,
-    stop_reason: str,
-    error: dict[str, Any] | None = None,
-    stores_event: bool = True,
-) -> bool:
-    """End a run that no process works on: its row, its open step, its stream. What was sent to it is kept. In a transaction.
-
-    False, and nothing is changed, when it has ended. Without `stores_event` the end of its stream is told by the caller.
-    """
-    run = Run.objects.select_for_update().filter(id=run_id, status__in=ACTIVE_STATUSES).first()
-    if run is None:
-        return False
-    close_pending_steps(run_id, status=StepStatus(status), stop_reason=stop_reason, error=error)
-    run_rows.end_run_from_outside(run_id, RunEnd(status=status, stop_reason=stop_reason, error=error))
-    _keep_inputs(run)
-    if stores_event:
-        append_event(run_id, RunEnded(status=status, stop_reason=stop_reason, error=error))
-    announce_end(run)
-    return True
-
-
-def _lost_error(run_id: str) -> dict[str, Any]:
-    return error_payload(
-        run_id,
-        "stream_task_cancelled",
-        "The server process that worked on this run ended before the run did. Steps that were stored are kept.",
-        None,
-        http_status=503,
-    )
-
-
-def _queue_again(lease: RunLease, *, is_lost: bool) -> None:
-    RunLease.objects.filter(pk=lease.pk).update(
-        owner=QUEUE, epoch=lease.epoch + 1, expires_at=_expiry(QUEUE), is_stop_requested=False
-    )
-    if is_lost:
-        Run.objects.filter(id=lease.run_id).update(attempts=lease.run.attempts + 1)
-    enqueue(lease.run_id)
-
-
 def _wait_on(lease: RunLease) -> None:
     """Its job may have been lost; one that is still there stays the only one."""
     with transaction.atomic():
         waiting = RunLease.objects.filter(pk=lease.pk, owner=QUEUE, epoch=lease.epoch)
         if waiting.update(expires_at=_expiry(QUEUE)):
             enqueue(lease.run_id)
-
-
-def _keep_inputs(run: Run) -> None:
-    """Store what was sent, when the process died before the first step did: out of context, and not lost.
-
-    A run that answers calls has stored messages before its first step.
-    """
-    started = RunEvent.objects.filter(run=run, type="RunStarted").first()
-    inputs = started.data["inputs"] if started else (run.request or {}).get("inputs", [])
-    stored = set(run.messages.filter(id__in=[data["id"] for data in inputs]).values_list("id", flat=True))
-    rows = [
-        Message.from_data({**data, "step_id": None, "is_err": True})
-        for data in inputs
-        if data["id"] not in stored
-    ]
-    for row in rows:
-        row.workspace_id, row.created_by_id = run.workspace_id, run.created_by_id
-        row.text = searchable_text(row.content)
-    Message.objects.bulk_create(rows)

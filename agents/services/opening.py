@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max, Sum
 from django.utils import timezone
 
-from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
+from agents.models import Agent, Conversation, Message, Run, RunLease
 from agents.models.message import MessageRole
 from agents.models.run import RunStatus
-from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapshot
+from agents.runtime.snapshot import AttachedTool, CallSettings, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
 from agents.runtime.turn import past_calls
 from agents.services import leases, run_rows
@@ -34,6 +33,7 @@ from agents.services.conversation_model import model_in
 from agents.services.conversations import get_conversation_with_agent
 from agents.services.journal import OpenRun, without_nulls
 from agents.services.run_requests import AnswersInput, InputMessage, RunRequest
+from agents.services.runs import find_same_request
 from agents.services.system_message import load_memory, write_system_message
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid
@@ -57,6 +57,8 @@ SELECT {_TOOL.columns} FROM tools_tool tool JOIN agents_agenttool link ON link.t
 WHERE link.agent_id = %s ORDER BY tool.name
 """  # noqa: S608 - all of it is ours
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedRun:
@@ -65,6 +67,12 @@ class StartedRun:
     conversation_id: str
     #: The request had been sent before: this is that run, finished or not.
     is_repeat: bool = False
+
+    @classmethod
+    def of(cls, run: Run, *, is_repeat: bool = False) -> StartedRun:
+        return cls(
+            run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=is_repeat
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +87,9 @@ class OpenedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ModelOfRun:
+class ModelOfRun:
+    """What a run takes from its model."""
+
     chat: ChatModel
     endpoint: str | None
     #: As on the wire (spec/objects.md §6).
@@ -89,7 +99,7 @@ class _ModelOfRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
+class Checked:
     """A request that can be run, if its conversation is free."""
 
     caller: Caller
@@ -97,71 +107,86 @@ class _Checked:
     agent: Agent
     conversation: Conversation
     run: Run
-    model: _ModelOfRun
+    model: ModelOfRun
     inputs: list[Message]
 
 
-def open_run(caller: Caller, request: RunRequest) -> OpenedRun | StartedRun:
-    """The run, opened for this process; or the earlier run of a request that is repeated.
+class Opening:
+    """A request on its way to its run. What it does can be done again when the connection was lost: what was stored is found."""
 
-    Raises NotFound (agent, conversation, model), Invalid (messages, answers), Forbidden, PendingApproval, RunBusy, or
-    ModelAuthentication when the provider has no key.
-    """
-    checked = _check(caller, request)
-    if isinstance(checked, StartedRun):
-        return checked
-    with transaction.atomic():
-        lease = leases.start_run_row(checked.run)
-        return _furnish(checked, lease)
+    def __init__(self, caller: Caller, request: RunRequest) -> None:
+        self._caller, self._request = caller, request
+        self._checked: Checked | None = None
+        self._may_be_stored = False
+
+    def open(self) -> OpenedRun | StartedRun:
+        """The run, opened for this process; or the earlier run of a request that is repeated.
+
+        Raises NotFound (agent, conversation, model), Invalid (messages, answers), Forbidden, PendingApproval, RunBusy, or
+        ModelAuthentication when the provider has no key.
+        """
+        checked = self._check()
+        if isinstance(checked, StartedRun):
+            return checked
+        checked.run.request = {"caller": asdict(self._caller), "inputs": _input_data(checked)}
+        if self._may_be_stored:
+            lease = RunLease.objects.filter(run_id=checked.run.id, owner=leases.OWNER).first()
+            if lease is not None:
+                with transaction.atomic():
+                    return furnish(checked, lease)
+        return self._take(checked, leases.OWNER, furnish)
+
+    def queue(self) -> StartedRun:
+        """The run, given to the workers; it holds its conversation from now on. Raises as `open`."""
+        checked = self._check()
+        if isinstance(checked, StartedRun):
+            return checked
+        checked.run.status = RunStatus.CREATED
+        checked.run.request = {**self._request.to_data(self._caller), "inputs": _input_data(checked)}
+        if self._may_be_stored and Run.objects.filter(id=checked.run.id).exists():
+            return StartedRun.of(checked.run)
+        return self._take(checked, leases.QUEUE, _queue)
+
+    def _check(self) -> Checked | StartedRun:
+        if self._checked is None:
+            checked = _check(self._caller, self._request)
+            if isinstance(checked, StartedRun):
+                return checked
+            self._checked = checked
+        return self._checked
+
+    def _take(self, checked: Checked, owner: str, begin: Callable[[Checked, RunLease], T]) -> T | StartedRun:
+        """What `begin` makes of the conversation's lease, in the transaction that takes it."""
+        self._may_be_stored = True
+        try:
+            with transaction.atomic():
+                lease = leases.start_run_row(checked.run, owner=owner)
+                # Again: while this one was checked, its twin may have run to its end.
+                if repeat := _find_repeat(checked.caller, checked.run, checked.request):
+                    transaction.set_rollback(True)
+                    return repeat
+                return begin(checked, lease)
+        except leases.RunBusy:
+            # The run that is in the way may be this request's own.
+            if repeat := _find_repeat(checked.caller, checked.run, checked.request):
+                return repeat
+            raise
 
 
-def queue_run(caller: Caller, request: RunRequest) -> StartedRun:
-    """The run, given to the workers; it holds its conversation from now on. Raises as `open_run`."""
-    checked = _check(caller, request)
-    if isinstance(checked, StartedRun):
-        return checked
-    run = checked.run
-    run.status = RunStatus.CREATED
-    run.request = {**request.to_data(caller), "inputs": [row.to_data() for row in checked.inputs]}
-    with transaction.atomic():
-        leases.start_run_row(run, owner=leases.QUEUE)
-        opened = _answers_for(checked, load_context(checked.conversation))
-        if isinstance(opened, StartedRun):
-            transaction.set_rollback(True)
-            return opened
-        leases.enqueue(run.id)
-    return StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id)
+def _queue(checked: Checked, lease: RunLease) -> StartedRun:
+    answers = _answers_for(checked, load_context(checked.conversation))
+    if isinstance(answers, StartedRun):
+        transaction.set_rollback(True)
+        return answers
+    leases.enqueue(lease.run_id)
+    return StartedRun.of(checked.run)
 
 
-def take_up_run(run_id: str) -> OpenedRun | None:
-    """A queued run, opened for this process where it stands; None when it is not to be had any more. Raises as `open_run`."""
-    lease = leases.take_up(run_id)
-    if lease is None:
-        return None
-    run, conversation = lease.run, lease.conversation
-    assert run.request is not None, "only runs that wait for a worker are queued"
-    request, caller = RunRequest.from_data(run.request)
-    checked = _Checked(
-        caller=caller,
-        request=request,
-        agent=conversation.agent,
-        conversation=conversation,
-        run=run,
-        model=_model_of_run(conversation, run.metadata["model"]),
-        inputs=[] if _has_stored_inputs(run) else _kept_inputs(run),
-    )
-    with transaction.atomic():
-        opened = _furnish(checked, lease)
-    assert isinstance(opened, OpenedRun), "a repeat is recognised before a run is queued"
-    steps = run.steps.aggregate(last=Max("number"))["last"]
-    last_event = RunEvent.objects.filter(run=run).aggregate(last=Max("seq"))["last"]
-    opened = replace(opened, last_event=last_event or 0)
-    if steps is None:
-        return opened
-    return replace(opened, snapshot=replace(opened.snapshot, resumed=_resumed(run, steps)))
+def _input_data(checked: Checked) -> list[dict[str, Any]]:
+    return [row.to_data() for row in checked.inputs]
 
 
-def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
+def _check(caller: Caller, request: RunRequest) -> Checked | StartedRun:
     caller.check("edit")
     if not request.messages and request.answers is None:
         raise Invalid("A request needs at least one message.")
@@ -169,16 +194,16 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
         caller=caller, agent_id=request.agent_id, conversation_id=request.conversation_id
     )
     agent = conversation.agent
-    if repeat := _find_repeat(conversation, request):
+    handle = request.override_model or conversation.model or agent.model
+    run = _new_run(caller, agent, conversation, request, handle)
+    if repeat := _find_repeat(caller, run, request):
         return repeat
     if request.callback_url is not None:
         check_callback_url(request.callback_url)
-    handle = request.override_model or conversation.model or agent.model
-    model = _model_of_run(conversation, handle)
-    run = _new_run(caller, agent, conversation, request, handle)
+    model = model_of_run(conversation, handle)
     inputs = [_input_row(run, caller, message) for message in request.messages]
     _check_size(inputs, window=model.context_window)
-    return _Checked(
+    return Checked(
         caller=caller,
         request=request,
         agent=agent,
@@ -189,7 +214,7 @@ def _check(caller: Caller, request: RunRequest) -> _Checked | StartedRun:
     )
 
 
-def _model_of_run(conversation: Conversation, handle: str) -> _ModelOfRun:
+def model_of_run(conversation: Conversation, handle: str) -> ModelOfRun:
     """The model with the settings and window that it has in this conversation.
 
     May ask the provider for its models, so it comes before the transaction.
@@ -198,7 +223,7 @@ def _model_of_run(conversation: Conversation, handle: str) -> _ModelOfRun:
     chat = catalog.get_chat_model(handle, workspace_id=workspace_id)
     info = catalog.get_model_info(handle, workspace_id=workspace_id)
     choice = model_in(conversation, handle, info)
-    return _ModelOfRun(
+    return ModelOfRun(
         chat=chat,
         endpoint=info.endpoint,
         settings=choice.settings,
@@ -216,7 +241,7 @@ class _Answers:
     continues_turn: bool = False
 
 
-def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answers | StartedRun:
+def _answers_for(checked: Checked, context: Sequence[ContextMessage]) -> _Answers | StartedRun:
     """What the request answers, or the run in which the same was answered before."""
     pending, answers = find_pending(context), checked.request.answers
     if pending is None and answers is None:
@@ -232,7 +257,7 @@ def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answe
 
 
 def _heard_before(
-    checked: _Checked, context: Sequence[ContextMessage], answers: AnswersInput
+    checked: Checked, context: Sequence[ContextMessage], answers: AnswersInput
 ) -> _Answers | StartedRun:
     """What a request comes to whose answers are stored already: sent again, or by this very run before its process died."""
     run = checked.run
@@ -255,7 +280,7 @@ def _heard_before(
     )
 
 
-def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
+def furnish(checked: Checked, lease: RunLease) -> OpenedRun | StartedRun:
     """Load what the run works with, now that nobody else writes to its conversation. In a transaction."""
     agent, conversation, run = checked.agent, checked.conversation, checked.run
     run_rows.lock_conversation(conversation)
@@ -302,7 +327,7 @@ def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
 
 
 def _snapshot(
-    checked: _Checked, chat: Sequence[ChatMessage], tools: Sequence[Tool], answers: _Answers
+    checked: Checked, chat: Sequence[ChatMessage], tools: Sequence[Tool], answers: _Answers
 ) -> Snapshot:
     agent, request, window = checked.agent, checked.request, checked.model.context_window
     pending = None
@@ -353,25 +378,26 @@ def _system(text: str) -> ChatMessage:
     return ChatMessage(role="system", parts=(TextPart(text=text),))
 
 
-def _find_repeat(conversation: Conversation, request: RunRequest) -> StartedRun | None:
-    otids = request.otids
-    if not otids or len(otids) < request.item_count:
-        return None
-    run = (
-        Run.objects.filter(
-            conversation=conversation,
-            otids=otids,
-            created_at__gt=timezone.now() - _REPEAT_WINDOW,
-            status__in=[RunStatus.CREATED, RunStatus.RUNNING, RunStatus.COMPLETED],
+def _find_repeat(caller: Caller, run: Run, request: RunRequest) -> StartedRun | None:
+    """The earlier run of the request, which `run` would repeat."""
+    earlier = None
+    if request.otids and len(request.otids) >= request.item_count:
+        earlier = (
+            Run.objects.filter(
+                conversation_id=run.conversation_id,
+                otids=request.otids,
+                created_at__gt=timezone.now() - _REPEAT_WINDOW,
+                status__in=[RunStatus.CREATED, RunStatus.RUNNING, RunStatus.COMPLETED],
+            )
+            .exclude(id=run.id)
+            .order_by("-created_at")
+            .first()
         )
-        .order_by("-created_at")
-        .first()
-    )
-    if run is None:
-        return None
-    return StartedRun(
-        run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
-    )
+    if earlier is None and request.is_retry:
+        earlier = find_same_request(
+            caller=caller, agent_id=run.agent_id, fingerprint=request.fingerprint, but=run.id
+        )
+    return None if earlier is None else StartedRun.of(earlier, is_repeat=True)
 
 
 def _new_run(
@@ -413,7 +439,7 @@ def _input_row(run: Run, caller: Caller, message: InputMessage) -> Message:
     )
 
 
-def _answer_row(checked: _Checked, items: Sequence[dict[str, Any]]) -> Message:
+def _answer_row(checked: Checked, items: Sequence[dict[str, Any]]) -> Message:
     given = checked.request.answers
     assert given is not None, "items come from answers"
     run = checked.run
@@ -480,31 +506,3 @@ def _with_logprobs(settings: CallSettings, request: RunRequest) -> CallSettings:
     if not request.return_logprobs:
         return settings
     return replace(settings, return_logprobs=True, top_logprobs=request.top_logprobs)
-
-
-def _has_stored_inputs(run: Run) -> bool:
-    inputs = (run.request or {}).get("inputs", [])
-    return not inputs or Message.objects.filter(id=inputs[0]["id"], is_err=False).exists()
-
-
-def _kept_inputs(run: Run) -> list[Message]:
-    rows = [Message.from_data(data) for data in (run.request or {}).get("inputs", [])]
-    for row in rows:
-        row.workspace_id, row.created_by_id = run.workspace_id, run.created_by_id
-    return rows
-
-
-def _resumed(run: Run, last_number: int) -> Resumed:
-    """How far the run had come; a step that was lost with its process does not count."""
-    stored = run.steps.filter(status="success")
-    names = (
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-    )
-    sums = {name: value for name, value in stored.aggregate(**{n: Sum(n) for n in names}).items() if value}
-    count = stored.count()
-    return Resumed(steps=count, last_number=last_number, usage={**sums, "step_count": count})

@@ -72,6 +72,10 @@ class RunRequest:
     callback_url: str | None = None
     #: Wait this long for a run that is going on, instead of a conflict.
     wait_seconds: float = 0
+    #: Of the request as it was sent; empty: it has none.
+    fingerprint: str = ""
+    #: The client says that it has sent it before.
+    is_retry: bool = False
 
     @property
     def otids(self) -> list[str]:

@@ -82,9 +82,10 @@ def check_events_are_kept(run: Run) -> None:
         )
 
 
-def find_same_request(*, caller: Caller, agent_id: str, fingerprint: str) -> Run | None:
+def find_same_request(*, caller: Caller, agent_id: str, fingerprint: str, but: str = "") -> Run | None:
     """The caller's run of the same request (`request_config["fingerprint"]`) that goes on or has just ended, or None.
 
+    `but` is the id of a run that is not meant.
     SDKs post a message again, without a key to know it by, when they had no answer for a minute or lost the connection. An older
     run may have had the same words for a reason.
     """
@@ -96,6 +97,7 @@ def find_same_request(*, caller: Caller, agent_id: str, fingerprint: str) -> Run
             created_by_id=caller.id,
             request_config__fingerprint=fingerprint,
         )
+        .exclude(id=but)
         .order_by("-created_at")
         .first()
     )

@@ -11,7 +11,7 @@ from agents.models import RunLease
 from agents.models.run import RunStatus
 from agents.runtime.endings import error_payload
 from agents.runtime.events import RunEnded
-from agents.services.leases import end_from_outside
+from agents.services.outside_ends import end_from_outside
 from agents.streams import publish, stream_here
 from letta_ade.core import threads
 

@@ -37,7 +37,9 @@ WITH held AS (
     %(id)s, %(started_at)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(run_id)s, %(agent_id)s,
     %(number)s, 'pending',
     %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{{}}'
-  FROM held RETURNING id
+  FROM held
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id
 )
 INSERT INTO agents_providertrace (
   id, created_at, updated_at, workspace_id, created_by_id, step_id, run_id, call_type, request_text, request_hash, response_text
@@ -81,7 +83,10 @@ def insert_step(
     model: str,
     endpoint: str | None,
 ) -> None:
-    """The pending step and its trace with the exact request; nothing when the lease is somebody else's by now."""
+    """The pending step and its trace with the exact request; nothing when the lease is somebody else's by now.
+
+    What is there already stays, so this can be repeated.
+    """
     values: dict[str, Any] = {
         **held_values(lease),
         "id": step.step_id,

@@ -60,7 +60,7 @@ def leave_on_signals() -> None:
         signal.signal(signal.SIGHUP, pass_on)
 
 
-def _leave_for_certain() -> None:
+def leave_for_certain() -> None:
     """Whatever hangs, the process ends in time."""
 
     def end() -> None:
@@ -91,7 +91,7 @@ def serve_with_uvicorn(sockets: list[socket.socket], on_ready: Callable[[], None
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if not self.should_exit:
-                _leave_for_certain()
+                leave_for_certain()
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
@@ -159,7 +159,7 @@ def serve_with_daphne(sockets: list[socket.socket], on_ready: Callable[[], None]
     def stop(number: int, frame: FrameType | None) -> None:
         if reactor.running and not getattr(stop, "called", False):
             stop.called = True  # type: ignore[attr-defined]  # a flag beside the function it belongs to
-            _leave_for_certain()
+            leave_for_certain()
             reactor.callFromThread(lambda: defer.ensureDeferred(_as_deferred(end())))
 
     reactor.callWhenRunning(lambda: defer.ensureDeferred(_as_deferred(start())))

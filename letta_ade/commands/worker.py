@@ -50,6 +50,8 @@ class StopRequest:
         signal.signal(signal.SIGINT, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_asked:
+            serving.leave_for_certain()
         self._is_asked = True
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)

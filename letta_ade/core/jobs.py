@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
+from asgiref.sync import ThreadSensitiveContext
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.contrib.django import app
+from procrastinate.exceptions import UniqueViolation
+from procrastinate.jobs import Status
 
+from letta_ade.core import threads
 from letta_ade.core.database import connection_parameters
 
 logger = logging.getLogger(__name__)
@@ -18,6 +23,9 @@ __all__ = ["DEFAULT_QUEUE", "app", "run_worker"]
 
 #: Where a job waits that names no queue.
 DEFAULT_QUEUE = "default"
+#: A worker waits so long for a connection before it ends and starts again.
+_CONNECTION_SECONDS = 5.0
+_RESTART_SECONDS = 1.0
 
 
 @app.periodic(cron="* * * * *")
@@ -27,38 +35,71 @@ async def requeue_stalled_jobs(context: JobContext, timestamp: int) -> None:
     manager = context.app.job_manager
     for job in await manager.get_stalled_jobs():
         logger.warning("job %s (%s) was abandoned by its worker and is done again", job.id, job.task_name)
-        await manager.retry_job(job)
+        try:
+            await manager.retry_job(job)
+        except UniqueViolation:
+            # Somebody has queued the same again already.
+            await manager.finish_job(job, status=Status.ABORTED, delete_job=True)
 
 
 async def run_worker(
     *, name: str = "worker", queues: Mapping[str, int] | None = None, wait: bool = True
 ) -> None:
-    """Work on the jobs of these queues until cancelled, or, without `wait`, until none is left.
+    """Work on the jobs of these queues until cancelled, whatever happens to the database; without `wait`, until none is left.
 
     `queues`: how many jobs of each may run at once; without it, a few of the default one. Signals stay with the
     server; running jobs get some seconds to finish.
     """
-    connector = PsycopgConnector(kwargs=connection_parameters(), min_size=1, max_size=4)
-    worker_app = app.with_connector(connector)
-    async with _opened(worker_app):
+
+    async def work() -> None:
+        connector = PsycopgConnector(
+            kwargs=connection_parameters(), min_size=1, max_size=4, timeout=_CONNECTION_SECONDS
+        )
+        worker_app = app.with_connector(connector)
+        # Periodic jobs are deferred through Django's connection: on our threads, one that broke is dropped.
+        on_our_threads = ThreadSensitiveContext(executor=threads.pool())
+        async with _opened(worker_app), on_our_threads, asyncio.TaskGroup() as workers:
+            for queue, concurrency in (queues or {DEFAULT_QUEUE: 4}).items():
+                work_on = partial(_work_on, worker_app, queue, concurrency, name=name, wait=wait)
+                workers.create_task(
+                    _again_and_again(work_on, f"the worker of {queue}") if wait else work_on()
+                )
+
+    try:
+        await (_again_and_again(work, "the job worker") if wait else work())
+    except asyncio.CancelledError:
+        logger.debug("the job worker was told to stop")
+        raise
+
+
+async def _work_on(worker_app: App, queue: str, concurrency: int, *, name: str, wait: bool) -> None:
+    await worker_app.run_worker_async(
+        concurrency=concurrency,
+        name=f"{name}-{queue}",
+        queues=[queue],
+        wait=wait,
+        install_signal_handlers=False,
+        listen_notify=True,
+        delete_jobs="successful",
+        shutdown_graceful_timeout=5,
+    )
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], what: str) -> None:
+    """Until cancelled. A worker ends, with or without an error, when it loses the database."""
+    task = asyncio.current_task()
+    assert task is not None, "a coroutine is run by a task"
+    while True:
         try:
-            async with asyncio.TaskGroup() as workers:
-                for queue, concurrency in (queues or {DEFAULT_QUEUE: 4}).items():
-                    workers.create_task(
-                        worker_app.run_worker_async(
-                            concurrency=concurrency,
-                            name=f"{name}-{queue}",
-                            queues=[queue],
-                            wait=wait,
-                            install_signal_handlers=False,
-                            listen_notify=True,
-                            delete_jobs="successful",
-                            shutdown_graceful_timeout=5,
-                        )
-                    )
-        except asyncio.CancelledError:
-            logger.debug("the job worker was told to stop")
-            raise
+            await work()
+            reason = "it has ended"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        if task.cancelling():
+            # What it did to end failed, and its error took the place of the cancellation.
+            raise asyncio.CancelledError
+        logger.warning("%s starts again: %s", what, reason)
+        await asyncio.sleep(_RESTART_SECONDS)
 
 
 @asynccontextmanager

@@ -153,7 +153,7 @@ async def test_an_end_that_another_process_wrote_is_told_once(receiver: Receiver
     assert (run.status, await db(queued)) == ("failed", [run.id])
     await work()
     assert receiver.received[0].body["status"] == "failed"
-    assert "ended before the run did" in receiver.received[0].body["metadata"]["error"]["message"]
+    assert "before the run was over" in receiver.received[0].body["metadata"]["error"]["message"]
 
 
 async def test_a_failure_is_tried_again_and_written_down(receiver: Receiver) -> None:

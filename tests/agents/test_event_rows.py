@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 
 from agents import event_rows
-from agents.event_rows import Unwritten, append_event, read_page, write_events
+from agents.event_rows import Unwritten, append_events, last_event, read_page, write_events
 from agents.models import Run, RunEvent
 from agents.runtime.events import Event, RunEnded, StepStarted, TextDelta
 from letta_ade.core.ids import new_id
@@ -86,8 +86,9 @@ def test_a_page_is_read_in_order_and_in_part() -> None:
     assert (page.events, page.is_over) == ([(5, said("5")), (6, END)], True)
 
 
-def test_an_event_is_appended_after_the_last_one() -> None:
+def test_events_are_appended_beyond_all_that_anybody_may_have_seen() -> None:
     run = make_run(status="running")
-    append_event(run.id, said("one"))
-    append_event(run.id, END)
-    assert read_page(run.id, 0, 9).events == [(1, said("one")), (2, END)]
+    assert append_events(run.id, [], after=0) == 0
+    assert append_events(run.id, [said("one")], after=0) == 1
+    assert append_events(run.id, [said("two"), END], after=last_event(run.id)) == event_rows.UNSEEN + 2
+    assert [event for _, event in read_page(run.id, 0, 9).events] == [said("one"), said("two"), END]

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
+from django.db import DataError
 from django.utils import timezone
 
 from agents import streams
@@ -205,7 +206,7 @@ async def test_searches_do_not_find_the_notes_of_the_loop(model: ScriptedModel) 
 async def test_what_was_said_to_a_run_that_ends_before_its_first_step_is_kept(
     agent: Agent, model: ScriptedModel
 ) -> None:
-    opened = await db(lambda: opening.open_run(make_caller(), request(agent, "Wait")))
+    opened = await db(lambda: opening.Opening(make_caller(), request(agent, "Wait")).open())
     assert not isinstance(opened, StartedRun)
     end = RunEnd(status="cancelled", stop_reason="cancelled")
     await journal.DatabaseJournal(opened.open_run).end_run(end)
@@ -220,8 +221,8 @@ async def test_what_was_said_to_a_run_that_ends_before_its_first_step_is_kept(
 async def test_memory_stays_as_it_was_when_its_step_cannot_be_stored(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object) -> None:
-        raise RuntimeError("disk full")
+    def fail(*args: object, **options: object) -> None:
+        raise DataError("disk full")
 
     monkeypatch.setattr(journal, "insert_messages", fail)
     model.add(tool_call("memory_insert", label="human", new_string="Name: Ada"))
@@ -356,7 +357,7 @@ async def test_a_request_that_is_dropped_while_its_run_opens_leaves_a_run_that_g
 
 async def test_only_runs_that_go_on_keep_their_lease(agent: Agent, model: ScriptedModel) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(opening.open_run, caller, request(agent))
+    opened = await threads.run(opening.Opening(caller, request(agent)).open)
     assert not isinstance(opened, StartedRun)
     before = await db(RunLease.objects.get)
     assert await threads.run(leases.renew_leases, []) == {}
@@ -401,7 +402,7 @@ async def test_a_run_whose_process_died_is_failed_with_a_reason_and_the_next_mes
     agent: Agent, model: ScriptedModel
 ) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(opening.open_run, caller, request(agent))
+    opened = await threads.run(opening.Opening(caller, request(agent)).open)
     assert not isinstance(opened, StartedRun)
     dead = opened.open_run.run.id
     past = timezone.now() - timedelta(seconds=1)
@@ -410,7 +411,7 @@ async def test_a_run_whose_process_died_is_failed_with_a_reason_and_the_next_mes
     await ask(agent)
     run = await db(lambda: Run.objects.get(id=dead))
     assert (run.status, run.stop_reason) == ("failed", "error")
-    assert "ended before the run did" in run.metadata["error"]["message"]
+    assert "before the run was over" in run.metadata["error"]["message"]
     assert isinstance((await finish(dead))[-1], RunEnded)
 
 
@@ -434,7 +435,7 @@ async def test_the_reaper_ends_runs_of_dead_processes_of_this_machine_at_once(
     agent: Agent, model: ScriptedModel
 ) -> None:
     caller = await db(make_caller)
-    opened = await threads.run(opening.open_run, caller, request(agent))
+    opened = await threads.run(opening.Opening(caller, request(agent)).open)
     assert not isinstance(opened, StartedRun)
     run_id = opened.open_run.run.id
     assert await threads.run(leases.reap_abandoned_runs) == []
@@ -523,7 +524,7 @@ async def test_a_turn_takes_few_queries(agent: Agent, model: ScriptedModel) -> N
 
     def opened_queries() -> int:
         with CaptureQueriesContext(connection) as queries:
-            opening.open_run(caller, request(agent))
+            opening.Opening(caller, request(agent)).open()
         return len([query for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])
 
     assert await db(opened_queries) <= 17

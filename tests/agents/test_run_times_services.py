@@ -311,7 +311,7 @@ async def test_a_step_that_a_dead_worker_left_is_closed_when_another_takes_up_th
 async def test_a_process_that_lost_its_run_begins_no_step_that_nobody_would_end(
     agent: Agent, model: ScriptedModel
 ) -> None:
-    opened = await threads.run(opening.open_run, await db(make_caller), asking(agent))
+    opened = await threads.run(opening.Opening(await db(make_caller), asking(agent)).open)
     assert not isinstance(opened, StartedRun)
     step = StepStart(
         step_id=new_id("step"), number=1, message_id=new_id("message"), request_text="{}", context_window=1

@@ -12,7 +12,15 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from agents import streams
-from agents.event_rows import Numbered, Unwritten, append_event, events_topic, read_page, write_events
+from agents.event_rows import (
+    UNSEEN,
+    Numbered,
+    Unwritten,
+    append_events,
+    events_topic,
+    read_page,
+    write_events,
+)
 from agents.models import Run, RunEvent, RunLease
 from agents.runtime.events import Event, RunEnded, TextDelta
 from agents.streams import Follower, abandon, following, open_stream, publish
@@ -255,10 +263,10 @@ class TestElsewhere:
         """The process was killed with events unwritten, and the reaper ended the run below the reader's number."""
         await elsewhere(run, [word(1), word(2)])
         await threads.run(Run.objects.filter(id=run.id).update, status="failed", completed_at=timezone.now())
-        await threads.run(append_event, run.id, END)
-        async with following(run.id, after=9) as follower:
+        await threads.run(append_events, run.id, [END], after=2)
+        async with following(run.id, after=2 * UNSEEN) as follower:
             # Numbers of what a reader gets rise.
-            assert await soon(follower) == [(10, END)]
+            assert await soon(follower) == [(2 * UNSEEN + 1, END)]
             assert await follower.next() is None
 
     async def test_a_reader_waits_for_a_database_that_is_away(
@@ -342,7 +350,11 @@ class TestMoving:
         ]
 
 
-async def test_what_is_there_comes_together_for_those_who_draw_it(run: Run) -> None:
+async def test_what_is_there_comes_together_for_those_who_draw_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow the table is today.
+    monkeypatch.setattr(streams, "_COMPANY_SECONDS", 30)
     await elsewhere(run, [*(word(number) for number in range(4 * streams.BATCH_SIZE + 5)), END])
     batches = [batch async for batch in streams.follow_batches(run.id)]
     assert [len(batch) for batch in batches] == [4 * streams.BATCH_SIZE + 6]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from letta_ade import cli
-from tests.cli.conftest import ENVIRONMENT, ade
+from tests.support.commands import ENVIRONMENT, ade
 
 
 def test_help_names_every_command() -> None:

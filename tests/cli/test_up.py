@@ -12,7 +12,7 @@ import pytest
 
 from letta_ade.commands import serving
 from letta_ade.core import postgres_engine, postgres_place
-from tests.cli.conftest import Up, ade
+from tests.support.commands import Up, ade
 
 Start = Callable[..., Up]
 

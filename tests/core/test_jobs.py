@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 
 import pytest
+from django.db import connection
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from letta_ade.cli import ROOT
-from letta_ade.core import threads
+from letta_ade.core import jobs, threads
 from letta_ade.core.jobs import app, requeue_stalled_jobs, run_worker
 
 done: list[str] = []
@@ -58,3 +60,58 @@ async def test_a_job_of_a_dead_worker_is_done_by_another() -> None:
     await run_worker(wait=False)
     await run_worker(wait=False)
     assert done == ["again"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_job_whose_twin_waits_already_does_not_keep_others_from_being_done_again() -> None:
+    done.clear()
+
+    def abandoned() -> None:
+        for words in ("first", "second"):
+            note.configure(queueing_lock="same" if words == "first" else None).defer(words=words)
+        ProcrastinateJob.objects.filter(task_name="tests.note").update(status="doing", worker=None)
+        note.configure(queueing_lock="same", schedule_in={"hours": 1}).defer(words="twin")
+        requeue_stalled_jobs.configure(queueing_lock="of a test").defer(timestamp=0)
+
+    await threads.run(abandoned)
+    await run_worker(wait=False)
+    await run_worker(wait=False)
+    assert done == ["second"]
+    left = ProcrastinateJob.objects.filter(task_name="tests.note", queueing_lock="same")
+    assert await threads.run(lambda: [job.args["words"] for job in left]) == ["twin"]
+    await threads.run(left.delete)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_worker_goes_on_after_its_connections_were_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_RESTART_SECONDS", 0.01)
+    done.clear()
+    # A queue of its own: workers of other tests must not take the job.
+    working = asyncio.create_task(run_worker(name="cut", queues={"cut": 1}))
+
+    def wait_for_worker() -> list[int]:
+        """The server's ends of what listens for jobs."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
+            )
+            return [pid for (pid,) in cursor.fetchall()]
+
+    def cut_all() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+    for words in ("before", "after"):
+        while not await threads.run(wait_for_worker):
+            assert not working.done()
+        await threads.run(lambda: note.configure(queue="cut").defer(words=words))  # noqa: B023 (run at once)
+        while words not in done:
+            assert not working.done()
+            await asyncio.sleep(0.01)  # another task's work
+        await threads.run(cut_all)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert done == ["before", "after"]

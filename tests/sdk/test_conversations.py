@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ from letta_client.types.conversation import Conversation
 from letta_ade.core.ids import new_id
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_provider import FakeReply
-from tests.support.server import RunningServer
+from tests.support.server import RunningServer, running_server
 from tests.support.strict import validate
 from tests.support.transcripts import Transcript, added_up, record
 from tests.support.wire import NOTE, PING, USAGE, calls, ending, returns, said
@@ -25,6 +25,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 #: Fields that we send and the client's type does not know.
 OURS = ["isolated_block_ids", "hidden"]
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, provider: FakeOpenAI) -> Iterator[RunningServer]:
+    """One that works on runs of the background, too."""
+    environment = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": provider.base_url, "ADE_JOB_WORKER": "1"}
+    with running_server(environment) as running:
+        yield running
 
 
 @pytest.fixture
@@ -67,8 +75,8 @@ def test_a_conversation_is_made_changed_listed_and_deleted(client: Letta, agent:
     )
     validate(Conversation, raw(f"/conversations/{made.id}"), extra=OURS)
     assert (made.agent_id, made.summary, made.model) == (agent.id, "Tea", "openai/gpt-4o")
-    assert made.api_model_settings is not None
-    assert made.api_model_settings.temperature == 0.2  # type: ignore[union-attr]  # of OpenAI's
+    settings: Any = made.api_model_settings
+    assert settings.temperature == 0.2
     assert client.conversations.retrieve(made.id) == made
     changed = client.conversations.update(made.id, summary="Green tea", archived=True, model=None)
     assert (changed.summary, changed.archived, changed.model) == ("Green tea", True, None)
@@ -203,11 +211,12 @@ def test_recompiling_shows_the_memory_of_now(client: Letta, agent: Any) -> None:
     conversation = client.conversations.create(agent_id=agent.id)
     client.agents.blocks.update("human", agent_id=agent.id, value="Name: Grace")
     assert "Name: Grace" in client.conversations.recompile(conversation.id, dry_run=True)
+    system: Any
     (system,) = client.conversations.messages.list(conversation.id)
-    assert "Name: Ada" in system.content  # type: ignore[operator, union-attr]  # a system message's text
+    assert "Name: Ada" in system.content
     client.conversations.recompile(conversation.id)
     (system,) = client.conversations.messages.list(conversation.id)
-    assert "Name: Grace" in system.content  # type: ignore[operator, union-attr]  # a system message's text
+    assert "Name: Grace" in system.content
     assert "Name: Grace" in client.conversations.recompile("default", agent_id=agent.id)
 
 
@@ -223,8 +232,9 @@ def test_a_background_stream_is_come_back_to(
         )
     )
     run_id = next(chunk.run_id for chunk in chunks if chunk.message_type == "ping")
-    for asked in ({"run_id": run_id}, {"otid": "o1"}):
-        again = client.conversations.messages.stream(conversation.id, **asked)  # type: ignore[arg-type]  # either
+    names: tuple[Any, ...] = ({"run_id": run_id}, {"otid": "o1"})
+    for asked in names:
+        again = client.conversations.messages.stream(conversation.id, **asked)
         assert heard(list(again)) == heard(chunks)
     transcript: Transcript = record(http, f"/conversations/{conversation.id}/stream", {"run_id": run_id})
     transcript.check()
@@ -252,9 +262,9 @@ def test_messages_are_searched_listed_and_looked_at(
     for mode in ("fts", "vector", "hybrid"):
         body: Any = {"query": "deployment", "agent_id": agent.id, "search_mode": mode}
         validate(MessageSearchResponse, http.post("/messages/search", json=body).raise_for_status().json())
-        best = client.messages.search(**body)[0]
+        best: Any = client.messages.search(**body)[0]
         assert best.message_type == "assistant_message"
-        assert best.content == "The deployment is on Friday."  # type: ignore[union-attr]  # as its type says
+        assert best.content == "The deployment is on Friday."
         assert best.conversation_id == conversation.id
     (told,) = client.messages.retrieve(best.message_id)
     assert told.message_type == "assistant_message"
