@@ -141,7 +141,9 @@ async def _start(caller: Caller, request: RunRequest) -> StartedRun:
     while True:
         try:
             if request.background:
-                return await threads.run(queue_run, caller, request)
+                queued = await threads.run(queue_run, caller, request)
+                await _tell_started(caller.workspace_id, queued)
+                return queued
             opened = await threads.run(open_run, caller, request)
             break
         except leases.RunBusy as busy:
@@ -172,7 +174,11 @@ def _launch(opened: OpenedRun) -> asyncio.Task[None]:
 
 async def _drive(opened: OpenedRun, stream: RunStream, token: CancelToken) -> None:
     """Run the loop to its end, whoever listens."""
-    await _tell_started(opened)
+    run = opened.open_run.run
+    await _tell_started(
+        run.workspace_id,
+        StartedRun(run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id),
+    )
     journal = DatabaseJournal(opened.open_run)
     events = run_loop(
         opened.snapshot,
@@ -195,11 +201,15 @@ async def _drive(opened: OpenedRun, stream: RunStream, token: CancelToken) -> No
         abandon(stream)
 
 
-async def _tell_started(opened: OpenedRun) -> None:
-    run = opened.open_run.run
-    for group in (agent_group(run.agent_id), workspace_group(run.workspace_id)):
+async def _tell_started(workspace_id: str, run: StartedRun) -> None:
+    """Tell the open pages of a run that waits for a worker, or that begins."""
+    for group in (agent_group(run.agent_id), workspace_group(workspace_id)):
         await send_nudge(
-            group, "run_started", run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id
+            group,
+            "run_started",
+            run_id=run.run_id,
+            agent_id=run.agent_id,
+            conversation_id=run.conversation_id,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -359,12 +359,19 @@ def _new_run(
         status=RunStatus.RUNNING,
         background=request.background,
         metadata={"run_type": request.run_type, "model": handle},
-        request_config=request.request_config,
+        request_config=_config(request),
         otids=request.otids,
         callback_url=request.callback_url,
         created_by_id=caller.id,
         last_updated_by_id=caller.id,
     )
+
+
+def _config(request: RunRequest) -> dict[str, Any]:
+    """With the client's tools: somebody else may answer in its place."""
+    if not request.client_tools:
+        return request.request_config
+    return {**request.request_config, "client_tools": [asdict(tool) for tool in request.client_tools]}
 
 
 def _input_row(run: Run, caller: Caller, message: InputMessage) -> Message:
