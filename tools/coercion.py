@@ -16,28 +16,41 @@ def coerce_arguments(parameters: dict[str, Any], arguments: dict[str, Any]) -> d
 
     Raises MissingArguments. A null for an argument counts as left out, unless the schema allows null.
     """
+    check_arguments(parameters, arguments)
     properties: dict[str, Any] = parameters.get("properties") or {}
-    given = {
+    return {
         name: _coerce(value, properties[name])
         for name, value in arguments.items()
-        if name in properties and (value is not None or _allows_null(properties[name]))
+        if _is_given(name, value, properties)
     }
+
+
+def check_arguments(parameters: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Raise MissingArguments unless everything is there that the schema requires."""
+    properties: dict[str, Any] = parameters.get("properties") or {}
+    given = [name for name, value in arguments.items() if _is_given(name, value, properties)]
     missing = [name for name in parameters.get("required") or [] if name not in given]
     if missing:
         raise MissingArguments(
             f"missing required argument{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}. "
             f"The tool takes: {', '.join(properties) or 'no arguments'}."
         )
-    return given
 
 
-def _allows_null(schema: dict[str, Any]) -> bool:
+def _is_given(name: str, value: Any, properties: dict[str, Any]) -> bool:
+    return name in properties and (value is not None or _allows_null(properties[name]))
+
+
+def _allows_null(schema: Any) -> bool:
+    # A schema may also be just true.
+    if not isinstance(schema, dict):
+        return True
     expected = schema.get("type")
     return expected is None or "null" in (expected if isinstance(expected, list) else [expected])
 
 
-def _coerce(value: Any, schema: dict[str, Any]) -> Any:
-    expected = schema.get("type")
+def _coerce(value: Any, schema: Any) -> Any:
+    expected = schema.get("type") if isinstance(schema, dict) else None
     if isinstance(expected, list):
         expected = next((each for each in expected if each != "null"), None)
     if value is None or not isinstance(expected, str):

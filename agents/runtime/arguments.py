@@ -19,9 +19,7 @@ def parse_arguments(text: str, *, known: frozenset[str]) -> dict[str, Any]:
     Tolerates an empty text, JSON inside a JSON string, and two objects glued together (the first one counts): models do all
     three (spec/agent-loop.md §4). Keys of the legacy loop are dropped unless the tool has a parameter of that name.
     """
-    value = _first_json(text.strip() or "{}")
-    if isinstance(value, str):
-        value = _first_json(value.strip() or "{}")
+    value = _decoded(text)
     if value is None:
         value = {}
     if not isinstance(value, dict):
@@ -32,11 +30,16 @@ def parse_arguments(text: str, *, known: frozenset[str]) -> dict[str, Any]:
 def wants_heartbeat(text: str) -> bool:
     """Whether the arguments of a call ask to go on after it (`request_heartbeat`); false when they cannot be read."""
     try:
-        value = _first_json(text.strip() or "{}")
+        value = _decoded(text)
     except BadArguments:
         return False
     wanted = value.get("request_heartbeat") if isinstance(value, dict) else None
     return wanted is True or (isinstance(wanted, str) and wanted.strip().lower() == "true")
+
+
+def _decoded(text: str) -> Any:
+    value = _first_json(text.strip() or "{}")
+    return _first_json(value.strip() or "{}") if isinstance(value, str) else value
 
 
 def _first_json(text: str) -> Any:
@@ -57,17 +60,35 @@ def check_prefilled(args: dict[str, Any], parameters: dict[str, Any]) -> str | N
         schema = properties.get(name)
         if schema is None:
             return f"the rule sets {name!r}, which is not a parameter of the tool"
-        expected = schema.get("type")
-        if isinstance(expected, str) and not _fits(value, expected):
-            return f"the rule sets {name!r} to {value!r}, which is not of type {expected}"
-        if "enum" in schema and value not in schema["enum"]:
-            return f"the rule sets {name!r} to {value!r}, which is not one of {schema['enum']}"
-        if "const" in schema and value != schema["const"]:
-            return f"the rule sets {name!r} to {value!r}, which must be {schema['const']!r}"
+        if problem := _problem(value, schema):
+            return f"the rule sets {name!r} to {value!r}, which {problem}"
     return None
 
 
-def _fits(value: Any, expected: str) -> bool:
+def _problem(value: Any, schema: Any) -> str | None:
+    """Why the value is none that this schema allows."""
+    if not isinstance(schema, dict):
+        return None  # just true: anything
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches and all(_problem(value, branch) for branch in branches):
+        return f"fits none of {branches}"
+    expected = schema.get("type")
+    types = [expected] if isinstance(expected, str) else expected or []
+    if types and not any(_is_of_type(value, each) for each in types):
+        return f"is not of type {' or '.join(types)}"
+    if "enum" in schema and not any(_is_same(value, each) for each in schema["enum"]):
+        return f"is not one of {schema['enum']}"
+    if "const" in schema and not _is_same(value, schema["const"]):
+        return f"must be {schema['const']!r}"
+    return None
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    # For Python true is 1; for JSON it is not.
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _is_of_type(value: Any, expected: str) -> bool:
     match expected:
         case "string":
             return isinstance(value, str)

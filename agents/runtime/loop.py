@@ -49,6 +49,8 @@ from agents.runtime.prompt import build_request
 from agents.runtime.reply_stream import ReplyRules
 from agents.runtime.snapshot import PendingTurn, Snapshot
 from agents.runtime.step import StepPlan, plan_answers, plan_step, refused_outcome
+from agents.runtime.tool_rules import Allowance
+from agents.runtime.turn import heartbeat_text
 from letta_ade.core.ids import new_assistant_message_id, new_id
 from letta_ade.llm.client import ChatModel
 from letta_ade.llm.errors import ContextOverflow, InvalidReply, ModelError
@@ -142,21 +144,11 @@ async def run_loop(
     )
     yield _first_event(run)
     try:
-        async for event in _steps(run):
+        async for event in _events(run):
             yield event
-    except RunStopped as stopped:
-        if stopped.cause in ("lease_lost", "handover"):
-            return
-        async for event in _store_stopped(run, stopped):
-            yield event
-    except SystemPromptOverflow as failure:
-        await _store_failure(run, overflow_ending(snapshot.run_id, failure))
-    except ModelError as failure:
-        await _store_failure(run, model_error_ending(snapshot.run_id, failure))
-    except Exception as failure:
-        # The one place where anything may arrive: a run must end in a state that can be read.
-        logger.exception("run %s failed", snapshot.run_id)
-        await _store_failure(run, internal_error_ending(snapshot.run_id, failure))
+    except RunStopped:
+        # Another process tells how the run goes on.
+        return
     if run.end is None:
         await journal.end_run(run.ending(Ending(stop_reason=run.stop_reason or "max_steps")))
     assert run.end is not None, "written above at the latest"
@@ -186,6 +178,30 @@ def _first_event(run: _Run) -> Event:
     )
 
 
+async def _events(run: _Run) -> AsyncGenerator[Event, None]:
+    """What happens between the first event and the last one. Raises RunStopped when another process goes on with the run."""
+    run_id = run.snapshot.run_id
+    try:
+        try:
+            async for event in _steps(run):
+                yield event
+        except RunStopped as stopped:
+            if stopped.cause in ("lease_lost", "handover"):
+                raise
+            async for event in _store_stopped(run, stopped):
+                yield event
+    except RunStopped:
+        raise
+    except SystemPromptOverflow as failure:
+        await _store_failure(run, overflow_ending(run_id, failure))
+    except ModelError as failure:
+        await _store_failure(run, model_error_ending(run_id, failure))
+    except Exception as failure:
+        # The one place where anything may arrive: a run must end in a state that can be read.
+        logger.exception("run %s failed", run_id)
+        await _store_failure(run, internal_error_ending(run_id, failure))
+
+
 async def _steps(run: _Run) -> AsyncGenerator[Event, None]:
     snapshot = run.snapshot
     if snapshot.pending is not None:
@@ -203,7 +219,7 @@ async def _step(run: _Run, number: int) -> AsyncGenerator[Event, None]:
     snapshot, progress = run.snapshot, run.progress
     allowance = snapshot.rules.allowance(snapshot.tool_names, progress.history)
     payload = run.model.payload(build_request(snapshot, progress.messages, allowance))
-    step = _open_step(run, number, json.dumps(payload, ensure_ascii=False))
+    step = _open_step(run, number, allowance, json.dumps(payload, ensure_ascii=False))
     start = step.start
     run.open = step
     yield StepStarted(step_id=start.step_id, number=number, message_id=start.message_id)
@@ -242,11 +258,12 @@ def _check_reply(run: _Run, reply: Reply, plan: StepPlan) -> None:
     detail = f"finish reason: {reply.finish_reason}"
     if plan.stop_reason == "invalid_llm_response":
         raise InvalidReply("The model refused to answer and said nothing else.", detail=detail)
-    if is_empty(reply) and plan.heartbeat is None and not run.progress.history:
+    is_cut = plan.stop_reason == "max_tokens_exceeded"
+    if is_empty(reply) and plan.heartbeat is None and not is_cut and not run.progress.has_returns:
         raise InvalidReply("The model sent an empty reply.", detail=detail)
 
 
-def _open_step(run: _Run, number: int, request_text: str) -> _OpenStep:
+def _open_step(run: _Run, number: int, allowance: Allowance, request_text: str) -> _OpenStep:
     start = StepStart(
         step_id=new_id("step"),
         number=number,
@@ -258,7 +275,8 @@ def _open_step(run: _Run, number: int, request_text: str) -> _OpenStep:
     rules = ReplyRules(
         used_ids=frozenset(run.progress.used_call_ids),
         is_parallel=snapshot.allows_parallel_calls,
-        waiting_names=snapshot.waiting_names,
+        # What may not be called now is refused and asks nobody.
+        waiting_names=snapshot.waiting_names & allowance.names,
         text_is_thought=snapshot.loop == "heartbeat" and bool(snapshot.tools),
     )
     call = ModelCall(
@@ -268,7 +286,7 @@ def _open_step(run: _Run, number: int, request_text: str) -> _OpenStep:
         step_id=start.step_id,
         message_id=start.message_id,
         rules=rules,
-        may_say_nothing=bool(run.progress.history),
+        may_say_nothing=run.progress.has_returns,
     )
     return _OpenStep(start=start, call=call, started_ns=time.monotonic_ns())
 
@@ -309,13 +327,14 @@ async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[E
         run_end = run.ending(Ending(stop_reason=plan.stop_reason))
     elif progress.steps + 1 >= run.snapshot.max_steps:
         run_end = run.ending(Ending(stop_reason="max_steps"))
+    note = _note(run, plan)
     end = replace(
         _step_end(step),
         stop_reason=plan.stop_reason,
         parts=reply.parts,
         calls=step.calls,
         outcomes=step.outcomes,
-        heartbeat=plan.heartbeat,
+        heartbeat=note,
         context_tokens=context_tokens,
         run_end=run_end,
     )
@@ -327,10 +346,17 @@ async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[E
     if not end.is_request and (returns := progress.remember_returns(step.calls, outcomes)) is not None:
         # Tool returns are in the context of the next call, but no provider has counted them yet.
         context_tokens += run.estimate(returns)
-    progress.remember_note(plan.heartbeat)
+    progress.remember_note(note)
     progress.count(reply, context_tokens)
     async for event in _stored_events(step, stored, reply.usage, context_tokens):
         yield event
+
+
+def _note(run: _Run, plan: StepPlan) -> str | None:
+    """What the model is told to go on with: the very text that is stored, so that the next run sends the same."""
+    if plan.heartbeat is None:
+        return None
+    return heartbeat_text(plan.heartbeat, moment=datetime.now(UTC), timezone=run.snapshot.timezone)
 
 
 async def _stored_events(
@@ -362,7 +388,7 @@ async def _answer(run: _Run, pending: PendingTurn) -> AsyncGenerator[Event, None
         # Somebody has said something beside the answers: that is to be heard first.
         stop_reason = None
     run_end = run.ending(Ending(stop_reason=stop_reason)) if stop_reason is not None else None
-    async for event in _store_answers(run, answers, plan.heartbeat, run_end, began_ns):
+    async for event in _store_answers(run, answers, _note(run, plan), run_end, began_ns):
         yield event
     run.stop_reason = stop_reason
 
@@ -458,6 +484,8 @@ async def _store_failure(run: _Run, ending: Ending) -> None:
                 run_end=end,
             )
         )
+    except RunStopped:
+        raise
     except Exception:
         # The database may be what failed; the run's end is still told to those who listen.
         logger.exception("step %s could not be stored", step.start.step_id)

@@ -14,7 +14,7 @@ from agents.runtime.events import CallRetried, Event
 from agents.runtime.reply_stream import ReplyRules, ReplyStream
 from letta_ade.llm.client import ChatModel
 from letta_ade.llm.errors import InvalidReply, ModelError
-from letta_ade.llm.messages import Reply, TextPart
+from letta_ade.llm.messages import OmittedReasoningPart, Reply, TextPart
 
 #: Asked by a provider to wait longer than this, the run rather fails with the provider's text.
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -109,6 +109,9 @@ class ModelCall:
 
 
 def is_empty(reply: Reply) -> bool:
-    """Whether the model neither said nor called anything."""
-    has_content = any(not isinstance(part, TextPart) or part.text for part in reply.parts)
+    """Whether the model neither said nor called anything. Reasoning that it keeps to itself says nothing."""
+    has_content = any(
+        not isinstance(part, OmittedReasoningPart) and (not isinstance(part, TextPart) or part.text)
+        for part in reply.parts
+    )
     return not reply.tool_calls and not has_content

@@ -81,7 +81,7 @@ class StepEnd:
     calls: tuple[PlannedCall, ...] = ()
     #: Results that are already known; a call without one is executed by the journal, inside its transaction.
     outcomes: tuple[CallOutcome, ...] = ()
-    #: A note of ours that the model reads next, as a user message.
+    #: A note of ours that the model reads next, as the text of a user message.
     heartbeat: str | None = None
     reply: Reply | None = None
     context_tokens: int = 0

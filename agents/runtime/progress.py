@@ -22,6 +22,8 @@ class Progress:
         if snapshot.pending is None:
             self.remember_inputs()
         self.history: list[PastCall] = list(snapshot.past_calls)
+        #: Whether the turn has returns of calls, also of those that were refused or denied.
+        self.has_returns = snapshot.pending is not None or bool(self.history)
         self.used_call_ids = {call.id for message in self.messages for call in message.tool_calls}
         self.usage: dict[str, Any] = {
             "prompt_tokens": 0,
@@ -71,11 +73,19 @@ class Progress:
         message = ChatMessage(
             role="tool",
             tool_returns=tuple(
-                ToolReturn(tool_call_id=each.tool_call_id, text=each.text, is_error=each.is_error)
+                ToolReturn(
+                    tool_call_id=each.tool_call_id,
+                    text=each.text,
+                    is_error=each.is_error,
+                    was_run=each.was_run,
+                    stdout=each.stdout,
+                    stderr=each.stderr,
+                )
                 for each in (outcomes[planned.call.id] for planned in calls)
             ),
         )
         self.messages.append(message)
+        self.has_returns = True
         self.history += [
             PastCall(name=each.call.name, result=outcomes[each.call.id].text)
             for each in calls

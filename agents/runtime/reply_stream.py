@@ -118,7 +118,10 @@ class ReplyStream:
             for index, call in enumerate(reply.tool_calls)
             if index == 0 or self._rules.is_parallel
         )
-        parts = reply.parts
+        # An empty text says nothing, unless a provider has signed it.
+        parts = tuple(
+            part for part in reply.parts if not isinstance(part, TextPart) or part.text or part.signature
+        )
         if self._rules.text_is_thought:
             parts = tuple(
                 ReasoningPart(reasoning=part.text, is_native=False) if isinstance(part, TextPart) else part

@@ -98,6 +98,8 @@ class Snapshot:
     context_window: int
     max_steps: int
     loop: Loop = "direct"
+    #: IANA name; times that the model reads are in it.
+    timezone: str = "UTC"
     #: The inputs as the model reads them, and as events tell them (`Message.to_data`).
     inputs: tuple[ChatMessage, ...] = ()
     input_data: tuple[dict[str, Any], ...] = field(default=())

@@ -12,7 +12,8 @@ from agents.runtime.arguments import BadArguments, check_prefilled, parse_argume
 from agents.runtime.ports import CallOutcome, PlannedCall
 from agents.runtime.snapshot import PendingTurn, Snapshot
 from agents.runtime.tool_rules import Allowance, PastCall
-from letta_ade.llm.messages import Reply, TextPart, ToolCall
+from letta_ade.llm.messages import ReasoningPart, Reply, TextPart, ToolCall
+from tools.coercion import MissingArguments, check_arguments
 
 #: Notes that the model reads when a run goes on without a person having said anything.
 MUST_CALL = "You may not stop yet: call {names} first."
@@ -21,6 +22,12 @@ RULE_GOES_ON = "A tool rule lets you go on after {name}. Go on."
 CALL_DID_NOT_RUN = "Your call of {name} was not run; its return says why. Go on."
 
 _DENIED = "The call was denied: a person read it and did not approve it."
+_AT_THE_CLIENT = "The call was not run: this tool now runs at the client. Call it again if you still need it."
+_MOST_ERROR_CHARACTERS = 1000
+
+
+class BadToolRule(Exception):
+    """A rule sets arguments that its tool does not take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +91,30 @@ def plan_call(
     """One call: with the arguments that it runs with, or with the reason why it does not."""
     if call.name not in allowance.names:
         return PlannedCall(call=call, refusal=snapshot.rules.why_not(call.name, allowance.names, history))
-    parameters = next(tool.spec.parameters for tool in snapshot.tools if tool.spec.name == call.name)
+    tool = next(tool for tool in snapshot.tools if tool.spec.name == call.name)
+    if tool.is_client:
+        # It was the server's when it was called, or somebody agreed to what only the client can do.
+        return PlannedCall(call=call, refusal=_AT_THE_CLIENT)
+    parameters = tool.spec.parameters
     try:
         arguments = parse_arguments(call.arguments, known=frozenset(parameters.get("properties") or ()))
     except BadArguments as error:
-        return PlannedCall(call=call, refusal=f"Error executing function {call.name}: {error}")
+        return PlannedCall(call=call, refusal=_failure(call, error))
     prefilled = snapshot.rules.prefilled(call.name, history)
     if problem := check_prefilled(prefilled, parameters):
-        refusal = f"Error executing function {call.name}: a tool rule is wrong: {problem}."
-        return PlannedCall(call=call, refusal=refusal, has_bad_rule=True)
-    return PlannedCall(call=call, arguments={**arguments, **prefilled})
+        return PlannedCall(call=call, refusal=_failure(call, BadToolRule(problem)), has_bad_rule=True)
+    arguments |= prefilled
+    try:
+        check_arguments(parameters, arguments)
+    except MissingArguments as error:
+        # Found here and not by the tool: a call that did not run ends nothing, whatever rule its tool has.
+        return PlannedCall(call=call, refusal=_failure(call, error))
+    return PlannedCall(call=call, arguments=arguments)
+
+
+def _failure(call: ToolCall, error: Exception) -> str:
+    """The return of a call that cannot be made; clients know its beginning."""
+    return f"Error executing function {call.name}: {type(error).__name__}: {error}"[:_MOST_ERROR_CHARACTERS]
 
 
 def refused_outcome(planned: PlannedCall) -> CallOutcome:
@@ -110,18 +131,26 @@ def refused_outcome(planned: PlannedCall) -> CallOutcome:
 
 def _plan_words(snapshot: Snapshot, reply: Reply, history: Sequence[PastCall]) -> StepPlan:
     """A reply without a call."""
-    has_text = any(isinstance(part, TextPart) and part.text for part in reply.parts)
+    # A refusal with words is an answer; without words it is none.
+    if reply.finish_reason == "refusal" and not _has_words(reply):
+        return StepPlan(stop_reason="invalid_llm_response")
     if missing := snapshot.rules.missing_before_exit(snapshot.tool_names, history):
         return StepPlan(heartbeat=MUST_CALL.format(names=", ".join(missing)))
-    if reply.finish_reason == "length" and reply.parts:
+    if reply.finish_reason == "length":
         return StepPlan(stop_reason="max_tokens_exceeded")
     # An agent of the heartbeat loop without tools has no other way to say something.
     if snapshot.loop == "heartbeat" and snapshot.tools:
         return StepPlan(stop_reason="no_tool_call")
-    # A refusal with words is an answer; without words it is none.
-    if reply.finish_reason == "refusal" and not has_text:
-        return StepPlan(stop_reason="invalid_llm_response")
     return StepPlan(stop_reason="end_turn")
+
+
+def _has_words(reply: Reply) -> bool:
+    """Whether something was said; in the heartbeat loop what is said is read as a thought."""
+    return any(
+        (isinstance(part, TextPart) and part.text)
+        or (isinstance(part, ReasoningPart) and not part.is_native and part.reasoning)
+        for part in reply.parts
+    )
 
 
 def _decide(snapshot: Snapshot, planned: tuple[PlannedCall, ...], history: Sequence[PastCall]) -> StepPlan:

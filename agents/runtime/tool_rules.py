@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +147,8 @@ class RuleBook:
     def missing_before_exit(self, attached: Sequence[str], history: Sequence[PastCall]) -> list[str]:
         """Tools that must be called before the run may end and have not been."""
         called = {call.name for call in history}
-        required = [rule.tool_name for rule in self._of("required_before_exit")]
+        # Each once, in the order of the rules.
+        required = dict.fromkeys(rule.tool_name for rule in self._of("required_before_exit"))
         return [name for name in required if name in attached and name not in called]
 
     def why_not(self, name: str, allowed: Collection[str], history: Sequence[PastCall]) -> str:
@@ -205,10 +210,10 @@ def describe(rules: Iterable[Rule]) -> list[str]:
 
 def _matches(key: str, result: str) -> bool:
     """Whether a tool's return is what the key of a conditional rule means."""
-    text = result.strip()
-    if key.lower() in {"true", "false"}:
-        return text.lower() == key.lower()
-    try:
-        return float(text) == float(key)
-    except ValueError:
-        return text == key
+    wanted, text = key.strip(), result.strip()
+    if wanted.lower() in {"true", "false"}:
+        return text.lower() == wanted.lower()
+    if _NUMBER.fullmatch(wanted) and _NUMBER.fullmatch(text):
+        # Exact: as floats two long numbers that differ may be the same.
+        return Decimal(text) == Decimal(wanted)
+    return text == wanted

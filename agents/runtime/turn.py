@@ -1,10 +1,12 @@
-"""What a turn has done so far, read from the context: a run may begin in its middle, after an approval or a crash."""
+"""A turn: from what somebody says to the next time that somebody does. A run may begin in its middle, after an approval or a crash."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
+from agents.runtime.system_prompt import format_time
 from agents.runtime.tool_rules import PastCall
 from letta_ade.llm.messages import ChatMessage
 
@@ -24,8 +26,14 @@ def past_calls(context: Sequence[ChatMessage]) -> tuple[PastCall, ...]:
     )
 
 
-def is_heartbeat(message: ChatMessage) -> bool:
-    """Whether it is a note of the loop to itself, stored as a user's message."""
+def heartbeat_text(reason: str, *, moment: datetime, timezone: str) -> str:
+    """The note with which the loop lets the model go on, as it is sent and as it is stored."""
+    note = {"type": "heartbeat", "reason": reason, "time": format_time(moment, timezone)}
+    return json.dumps(note, ensure_ascii=False)
+
+
+def is_note(message: ChatMessage) -> bool:
+    """Whether a user's message is one that nobody has said: a heartbeat, or the summary of what is no longer in context."""
     text = message.text
     if message.role != "user" or not text.startswith("{"):
         return False
@@ -33,12 +41,12 @@ def is_heartbeat(message: ChatMessage) -> bool:
         data = json.loads(text)
     except ValueError:
         return False
-    return isinstance(data, dict) and data.get("type") == "heartbeat"
+    return isinstance(data, dict) and data.get("type") in ("heartbeat", "system_alert")
 
 
 def _turn_start(context: Sequence[ChatMessage]) -> int:
     for place in range(len(context) - 1, -1, -1):
         message = context[place]
-        if message.role in ("user", "system") and not is_heartbeat(message):
+        if message.role in ("user", "system") and not is_note(message):
             return place + 1
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
-from agents.models import Agent, AgentSecret, Conversation
+from agents.models import Agent, AgentSecret, Conversation, Run
 from agents.models.agent import AgentType
 from agents.services import agent_links, agent_model, agent_types, conversations
 from agents.services.agent_fields import check_name, check_timezone, file_limits, random_name
@@ -369,6 +369,8 @@ def delete_agent(*, caller: Caller, agent_id: str) -> None:
     with transaction.atomic():
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tell(agent)
+        # Events of its runs may be on their way into the table: they name only the run, and must find it locked and then gone.
+        list(Run.objects.select_for_update().filter(agent=agent).values_list("id"))
         agent.delete()
 
 

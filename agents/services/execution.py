@@ -6,13 +6,13 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
 
-from agents.models import Run
+from agents.models import ContextEntry, Run
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.runtime.cancellation import CancelToken, StopCause
 from agents.runtime.endings import error_payload
@@ -21,6 +21,7 @@ from agents.runtime.loop import run_loop
 from agents.runtime.model_call import Retry
 from agents.services import leases
 from agents.services.agents import get_agent_for
+from agents.services.approvals import close_request, waiting_entries
 from agents.services.conversations import get_conversation_of
 from agents.services.journal import DatabaseJournal
 from agents.services.opening import OpenedRun, StartedRun, open_run, queue_run, take_up_run
@@ -78,10 +79,11 @@ async def cancel_runs(
     conversation_id: str | None = None,
     run_ids: Sequence[str] | None = None,
 ) -> dict[str, str]:
-    """Cancel the given runs, or all that go on; the status of each afterwards.
+    """Cancel the given runs, or all that go on, or when none does those that wait for an answer; the status of each afterwards.
 
-    Raises Conflict when no run is given and none goes on, NotFound for a run of another agent. A run that has ended is left as it is
-    and reported as cancelled.
+    A request in which one of them ended and that nobody has answered is closed with a no. Raises Conflict when no run is given and
+    none goes on or waits, NotFound for a run of another agent, RunBusy when an answer has just come. A run that has ended is left as
+    it is and reported as cancelled.
     """
     runs = await threads.run(_runs_to_cancel, caller, agent_id, conversation_id, run_ids)
     going_on = [run_id for run_id, has_ended in runs.items() if not has_ended]
@@ -89,6 +91,7 @@ async def cancel_runs(
         if (active := _active.get(run_id)) is not None:
             active.token.request("cancelled")
     ended = await asyncio.gather(*(_cancelled(run_id) for run_id in going_on))
+    await threads.run(_close_requests, caller, agent_id, runs)
     return {**dict.fromkeys(runs, "cancelled"), **dict(zip(going_on, ended, strict=True))}
 
 
@@ -269,17 +272,37 @@ def _runs_to_cancel(
     caller.check("edit")
     agent = get_agent_for(caller=caller, agent_id=agent_id)
     runs = Run.objects.filter(agent=agent)
+    conversation = None
     if conversation_id is not None:
-        runs = runs.filter(conversation=get_conversation_of(agent=agent, conversation_id=conversation_id))
+        conversation = get_conversation_of(agent=agent, conversation_id=conversation_id)
+        runs = runs.filter(conversation=conversation)
     if run_ids:
         found = {run.id: run.has_ended for run in runs.filter(id__in=run_ids)}
         if missing := [run_id for run_id in run_ids if run_id not in found]:
             raise NotFound(f"Run not found: {missing[0]!r}.")
         return found
     active = {run.id: False for run in runs.filter(status__in=ACTIVE_STATUSES)}
-    if not active:
-        raise Conflict("No run of this agent is going on: there is nothing to cancel.")
-    return active
+    if active:
+        return active
+    waiting = {
+        _asker(entry): True
+        for entry in waiting_entries([agent.id])
+        if conversation is None or entry.conversation_id == conversation.id
+    }
+    if not waiting:
+        raise Conflict("No run of this agent is going on or waits for an answer: there is nothing to cancel.")
+    return waiting
+
+
+def _asker(entry: ContextEntry) -> str:
+    """The run that made a request; the request itself when its run has been deleted."""
+    return entry.message.run_id or entry.message_id
+
+
+def _close_requests(caller: Caller, agent_id: str, cancelled: Collection[str]) -> None:
+    for entry in waiting_entries([agent_id]):
+        if _asker(entry) in cancelled:
+            close_request(caller=caller, conversation=entry.conversation)
 
 
 def _status_after_cancel(run_id: str) -> str:

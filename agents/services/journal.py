@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from agents.models import Agent, Conversation, Message, Run, RunLease
@@ -164,7 +164,7 @@ def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
     began = time.monotonic_ns()
     with transaction.atomic():
         check_lease(opened.lease)
-        clock = _Clock(opened.last_message_at)
+        clock = RisingClock(opened.last_message_at)
         inputs = _input_rows(opened, step, clock)
         outcomes: tuple[CallOutcome, ...] = step.outcomes
         changes: list[BlockChanged] = []
@@ -176,7 +176,7 @@ def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
                 step = replace(step, tool_ns=(step.tool_ns or 0) + tool_ns)
         said = _said_rows(opened, step, outcomes, clock)
         position = None if step.status == "failed" else opened.next_position
-        _store_messages([*inputs, *said], position)
+        insert_messages([*inputs, *said], first_position=position)
         step = replace(step, step_ns=step.step_ns + time.monotonic_ns() - began)
         finish_step(step, response_text=_response_text(step.reply))
         if step.run_end is not None:
@@ -192,7 +192,7 @@ def _end_step(opened: OpenRun, step: StepEnd) -> StoredStep:
 def _store_answers(opened: OpenRun, answers: AnswersEnd) -> StoredStep:
     with transaction.atomic():
         check_lease(opened.lease)
-        clock = _Clock(opened.last_message_at)
+        clock = RisingClock(opened.last_message_at)
         place = _Place(step_id=answers.step_id, message_id=answers.message_id)
         ran, tool_ns, changes = _run_calls(opened, place, answers.calls, answers.outcomes)
         outcomes = answers.outcomes + ran
@@ -204,9 +204,9 @@ def _store_answers(opened: OpenRun, answers: AnswersEnd) -> StoredStep:
         said = [_return_row(opened, answers.step_id, answers.calls, outcomes, clock)]
         if answers.heartbeat is not None:
             said.append(_note_row(opened, answers.step_id, answers.heartbeat, clock))
-        _store_messages([*given, *said], opened.next_position)
-        if answers.run_end is not None:
-            _write_end(opened, answers.run_end)
+        insert_messages([*given, *said], first_position=opened.next_position)
+        if answers.run_end is not None and _write_end(opened, answers.run_end):
+            _keep_inputs(opened, clock)
     opened.last_message_at = clock.last
     opened.next_position += len(given) + len(said)
     opened.answers = []
@@ -235,7 +235,7 @@ class _Place:
     message_id: str
 
 
-class _Clock:
+class RisingClock:
     """Times that rise: messages are listed by them, and the clock of a machine may stand still or go back."""
 
     def __init__(self, last: datetime | None) -> None:
@@ -249,14 +249,35 @@ class _Clock:
         return now
 
 
-def _input_rows(opened: OpenRun, step: StepEnd, clock: _Clock) -> list[Message]:
+def _input_rows(opened: OpenRun, step: StepEnd, clock: RisingClock) -> list[Message]:
     if opened.has_stored_inputs:
         return []
     for row in opened.inputs:
         row.created_at = clock.next()
         row.step_id = step.step_id
         row.is_err = step.status == "failed"
+        row.text = searchable_text(row.content)
     return opened.inputs
+
+
+def _keep_inputs(opened: OpenRun, clock: RisingClock) -> None:
+    """Store what was said to a run that ends before its first step: out of context, and not lost."""
+    if opened.has_stored_inputs:
+        return
+    for row in opened.inputs:
+        row.created_at, row.is_err = clock.next(), True
+        row.step = None
+        row.text = searchable_text(row.content)
+    insert_messages(opened.inputs, first_position=None)
+
+
+def _keep_inputs_if_possible(opened: OpenRun) -> None:
+    try:
+        with transaction.atomic():
+            _keep_inputs(opened, RisingClock(opened.last_message_at))
+    except DatabaseError:
+        # What cannot be stored must not keep the run from its end.
+        logger.exception("what was said to run %s could not be stored", opened.run.id)
 
 
 def _run_calls(
@@ -351,7 +372,7 @@ def _ensure_archive(opened: OpenRun) -> Archive:
 
 
 def _said_rows(
-    opened: OpenRun, step: StepEnd, outcomes: Sequence[CallOutcome], clock: _Clock
+    opened: OpenRun, step: StepEnd, outcomes: Sequence[CallOutcome], clock: RisingClock
 ) -> list[Message]:
     """The messages of the step itself: what the model said, what its tools returned, our note."""
     rows: list[Message] = []
@@ -364,11 +385,13 @@ def _said_rows(
             opened, step.step_id, clock, role="assistant", content=content, tool_calls=_calls_data(free)
         )
         row.id, row.model = step.message_id, opened.run.metadata["model"]
+        row.text = searchable_text(row.content, row.tool_calls)
         rows.append(row)
     if step.is_request:
         waiting = [each for each in step.calls if each.is_waiting]
         row = _row(opened, step.step_id, clock, role="approval", tool_calls=_calls_data(waiting))
         row.id, row.model = message_id_before(step.message_id), opened.run.metadata["model"]
+        row.text = searchable_text([], row.tool_calls)
         rows.append(row)
     elif step.calls:
         rows.append(_return_row(opened, step.step_id, step.calls, outcomes, clock))
@@ -386,21 +409,19 @@ def _return_row(
     step_id: str,
     calls: Sequence[PlannedCall],
     outcomes: Sequence[CallOutcome],
-    clock: _Clock,
+    clock: RisingClock,
 ) -> Message:
     by_id = {outcome.tool_call_id: outcome for outcome in outcomes}
-    returns = [_return_data(by_id[each.call.id]) for each in calls]
+    returns = [return_data(by_id[each.call.id]) for each in calls]
     return _row(opened, step_id, clock, role="tool", tool_returns=returns)
 
 
-def _note_row(opened: OpenRun, step_id: str, note: str, clock: _Clock) -> Message:
-    data = {"type": "heartbeat", "reason": note, "time": timezone.now().isoformat()}
-    row = _row(opened, step_id, clock, role="user", content=text_content(json.dumps(data)))
-    row.otid = new_otid()
-    return row
+def _note_row(opened: OpenRun, step_id: str, note: str, clock: RisingClock) -> Message:
+    """A note of ours. Searches do not find it: nobody said it."""
+    return _row(opened, step_id, clock, role="user", content=text_content(note), otid=new_otid())
 
 
-def _row(opened: OpenRun, step_id: str, clock: _Clock, **fields: Any) -> Message:
+def _row(opened: OpenRun, step_id: str, clock: RisingClock, **fields: Any) -> Message:
     return Message(
         id=new_id("message"),
         workspace_id=opened.agent.workspace_id,
@@ -413,7 +434,8 @@ def _row(opened: OpenRun, step_id: str, clock: _Clock, **fields: Any) -> Message
     )
 
 
-def _return_data(outcome: CallOutcome) -> dict[str, Any]:
+def return_data(outcome: CallOutcome) -> dict[str, Any]:
+    """What a call returned, as a tool message holds it."""
     return {
         "tool_call_id": outcome.tool_call_id,
         "name": outcome.name,
@@ -425,12 +447,6 @@ def _return_data(outcome: CallOutcome) -> dict[str, Any]:
         "started_at": outcome.started_at.isoformat() if outcome.started_at else None,
         "duration_ms": outcome.duration_ms,
     }
-
-
-def _store_messages(rows: list[Message], first_position: int | None) -> None:
-    for row in rows:
-        row.text = searchable_text(row.content, row.tool_calls)
-    insert_messages(rows, first_position=first_position)
 
 
 def _response_text(reply: Reply | None) -> str:
@@ -456,11 +472,13 @@ def end_run(opened: OpenRun, end: RunEnd) -> None:
     Does nothing when another process has taken the conversation over: it has written the end already.
     """
     with transaction.atomic():
-        if _write_end(opened, end) and end.error is not None:
-            # Its last step is the one that could not be stored.
-            close_pending_steps(
-                opened.run.id, status=StepStatus.FAILED, stop_reason=end.stop_reason, error=end.error
-            )
+        if _write_end(opened, end):
+            _keep_inputs_if_possible(opened)
+            if end.error is not None:
+                # Its last step is the one that could not be stored.
+                close_pending_steps(
+                    opened.run.id, status=StepStatus.FAILED, stop_reason=end.stop_reason, error=end.error
+                )
 
 
 def _write_end(opened: OpenRun, end: RunEnd) -> bool:

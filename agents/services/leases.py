@@ -297,12 +297,18 @@ def _wait_on(lease: RunLease) -> None:
 
 
 def _keep_inputs(run: Run) -> None:
-    """Store what was sent, when the process died before the first step did: out of context, and not lost."""
-    if run.messages.exists():
-        return
+    """Store what was sent, when the process died before the first step did: out of context, and not lost.
+
+    A run that answers calls has stored messages before its first step.
+    """
     started = RunEvent.objects.filter(run=run, type="RunStarted").first()
     inputs = started.data["inputs"] if started else (run.request or {}).get("inputs", [])
-    rows = [Message.from_data({**data, "step_id": None, "is_err": True}) for data in inputs]
+    stored = set(run.messages.filter(id__in=[data["id"] for data in inputs]).values_list("id", flat=True))
+    rows = [
+        Message.from_data({**data, "step_id": None, "is_err": True})
+        for data in inputs
+        if data["id"] not in stored
+    ]
     for row in rows:
         row.workspace_id, row.created_by_id = run.workspace_id, run.created_by_id
         row.text = searchable_text(row.content)

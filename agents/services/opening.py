@@ -13,6 +13,7 @@ from django.db.models import Max, Sum
 from django.utils import timezone
 
 from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
+from agents.models.message import MessageRole
 from agents.models.run import RunStatus
 from agents.runtime.snapshot import AttachedTool, CallSettings, Resumed, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
@@ -32,7 +33,7 @@ from agents.services.callbacks import check_callback_url
 from agents.services.context import ContextMessage, load_context, to_chat_message
 from agents.services.conversations import get_conversation_with_agent
 from agents.services.journal import OpenRun, without_nulls
-from agents.services.run_requests import InputMessage, RunRequest
+from agents.services.run_requests import AnswersInput, InputMessage, RunRequest
 from agents.services.system_message import load_memory, write_system_message
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid
@@ -209,6 +210,8 @@ class _Answers:
 
     pending: PendingRequest | None = None
     items: tuple[dict[str, Any], ...] = ()
+    #: The run goes on with the turn that the context ends in.
+    continues_turn: bool = False
 
 
 def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answers | StartedRun:
@@ -218,32 +221,51 @@ def _answers_for(checked: _Checked, context: Sequence[ContextMessage]) -> _Answe
         return _Answers()
     if pending is None:
         assert answers is not None, "one of the two is there"
-        earlier = find_answered(context, answers)
-        if earlier is None:
-            raise Invalid("No tool call of this conversation waits for an approval or a return.")
-        if not checked.inputs:
-            run = checked.run
-            return StartedRun(
-                run_id=earlier, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
-            )
-        # The answers have been heard; what was said beside them has not.
-        return _Answers()
+        return _heard_before(checked, context, answers)
     if answers is None:
         raise PendingApproval(pending.message_id)
-    return _Answers(pending=pending, items=tuple(match_answers(pending, answers)))
+    client_tools = {tool.name for tool in checked.request.client_tools}
+    items = match_answers(pending, answers, client_tools=client_tools)
+    return _Answers(pending=pending, items=tuple(items), continues_turn=True)
+
+
+def _heard_before(
+    checked: _Checked, context: Sequence[ContextMessage], answers: AnswersInput
+) -> _Answers | StartedRun:
+    """What a request comes to whose answers are stored already: sent again, or by this very run before its process died."""
+    run = checked.run
+    if run.messages.filter(role=MessageRole.APPROVAL).exists():
+        return _Answers(continues_turn=True)
+    earlier = find_answered(checked.conversation, context, answers)
+    if earlier is None:
+        raise Invalid("No tool call of this conversation waits for an approval or a return.")
+    if checked.inputs:
+        # The answers have been heard; what was said beside them has not.
+        return _Answers()
+    has_failed = not Run.objects.filter(id=earlier.run_id).exclude(status=RunStatus.FAILED).exists()
+    if has_failed and context[-1].chat.role == "tool":
+        # The model has not been heard yet.
+        return _Answers(continues_turn=True)
+    if earlier.run_id is None:
+        raise Invalid("These calls were answered before, in a run that has been deleted.")
+    return StartedRun(
+        run_id=earlier.run_id, agent_id=run.agent_id, conversation_id=run.conversation_id, is_repeat=True
+    )
 
 
 def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
     """Load what the run works with, now that nobody else writes to its conversation. In a transaction."""
     agent, conversation, run = checked.agent, checked.conversation, checked.run
     run_rows.lock_conversation(conversation)
-    if agent.message_buffer_autoclear and checked.inputs:
-        conversation.entries.filter(position__gt=0).delete()
     context = load_context(conversation)
     answers = _answers_for(checked, context)
     if isinstance(answers, StartedRun):
         transaction.set_rollback(True)
         return answers
+    is_new_turn = bool(checked.inputs) and not answers.continues_turn
+    if agent.message_buffer_autoclear and is_new_turn:
+        conversation.entries.filter(position__gt=0).delete()
+        context = [entry for entry in context if entry.position == 0]
     memory = load_memory(agent)
     tools = _TOOL.fetch(_TOOLS_OF_AGENT, [agent.id])
     system = write_system_message(
@@ -272,6 +294,8 @@ def _furnish(checked: _Checked, lease: RunLease) -> OpenedRun | StartedRun:
     chat = [entry.chat for entry in context if entry.position > 0]
     chat.insert(0, _system_of(checked.request, system.new_text, context))
     snapshot = _snapshot(checked, chat, tools, answers)
+    if not is_new_turn:
+        snapshot = replace(snapshot, past_calls=past_calls(chat))
     return OpenedRun(open_run=open_run, snapshot=snapshot, model=checked.model.chat)
 
 
@@ -282,7 +306,6 @@ def _snapshot(
     pending = None
     if answers.pending is not None:
         pending = pending_turn(answers.pending, answers.items, context_window=window)
-    is_new_turn = pending is None and bool(checked.inputs)
     return Snapshot(
         run_id=checked.run.id,
         agent_id=agent.id,
@@ -296,9 +319,9 @@ def _snapshot(
         context_window=window,
         max_steps=request.max_steps or settings.DEFAULT_MAX_STEPS,
         loop="heartbeat" if facts_of(agent.agent_type).is_heartbeat else "direct",
+        timezone=agent.timezone,
         inputs=tuple(to_chat_message(row) for row in checked.inputs),
         input_data=tuple(row.to_data() for row in checked.inputs),
-        past_calls=() if is_new_turn else past_calls(chat),
         pending=pending,
     )
 

@@ -109,6 +109,10 @@ class ScriptedModel:
         """More replies after those that are left."""
         self._replies += replies
 
+    def clear(self) -> None:
+        """Forget the replies that are left."""
+        self._replies.clear()
+
     def payload(self, request: ChatRequest) -> dict[str, Any]:
         self.requests.append(request)
         return request_data(request, model=self._handle.partition("/")[2])

@@ -7,22 +7,30 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from agents.models import Agent, AgentArchive, Run, RunLease
+from agents.models import Agent, AgentArchive, Run, RunEvent, RunLease
 from agents.services import agents
 from agents.services.agent_archives import archives_of, ensure_archive
 from agents.services.agent_blocks import attach_block, get_block_by_label
 from agents.services.agent_tool_rules import clean_rules
-from agents.services.agents import AgentChanges, AgentDraft, create_agent, read_secrets, update_agent
+from agents.services.agents import (
+    AgentChanges,
+    AgentDraft,
+    create_agent,
+    delete_agent,
+    read_secrets,
+    update_agent,
+)
 from agents.services.conversations import get_conversation_for, get_conversation_of, get_default_conversation
 from letta_ade.accounts.models import Role
 from letta_ade.core.errors import Conflict, Forbidden, Invalid, NotFound, Unprocessable
 from letta_ade.core.ids import new_id
 from memory.models import Archive, Block, BlockVersion
 from memory.services.blocks import BlockDraft
-from tests.support.factories import make_block, make_caller, make_lease, make_workspace
+from tests.support.factories import make_block, make_caller, make_lease, make_run, make_workspace
+from tests.support.locks import somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -179,3 +187,38 @@ def test_two_first_inserts_at_once_make_one_archive() -> None:
         thread.join()
     assert Archive.objects.count() == AgentArchive.objects.count() == 1
     assert archives_of(agent)[0].name.endswith("'s Archive")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_agent_whose_run_still_tells_something_can_be_deleted() -> None:
+    agent = create_agent(caller=make_caller(), draft=AgentDraft(model="demo/assistant"))
+    run = make_run(conversation=get_default_conversation(agent))
+    is_written, may_commit = threading.Event(), threading.Event()
+    refused: list[IntegrityError] = []
+
+    def tell() -> None:
+        try:
+            with transaction.atomic():
+                RunEvent.objects.create(run=run, seq=1, type="RunEnded", data={})
+                is_written.set()
+                may_commit.wait(30)
+        except IntegrityError as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    def commit_before_the_run_goes(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith('DELETE FROM "agents_run"'):
+            may_commit.set()
+            while telling.is_alive() and not somebody_waits():
+                telling.join(0.01)
+        return execute(sql, *rest)
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    is_written.wait(30)
+    with connection.execute_wrapper(commit_before_the_run_goes):
+        delete_agent(caller=make_caller(), agent_id=agent.id)
+    telling.join(30)
+    assert not Agent.objects.exists()
+    assert refused

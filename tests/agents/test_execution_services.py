@@ -15,7 +15,8 @@ from django.utils import timezone
 from agents import streams
 from agents.models import Agent, ContextEntry, Message, ProviderTrace, Run, RunEvent, RunLease, Step
 from agents.runtime.events import BlockChanged, Event, RunEnded, StepStored, TextDelta
-from agents.services import execution, leases, opening
+from agents.runtime.ports import RunEnd
+from agents.services import execution, journal, leases, opening
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.opening import StartedRun
 from agents.services.run_requests import InputMessage, RunRequest
@@ -28,7 +29,7 @@ from memory.models import Block, BlockVersion
 from memory.services.blocks import BlockDraft
 from tests.support.factories import make_caller, make_workspace
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("ended_runs")]
 R = TypeVar("R")
 
 
@@ -156,15 +157,73 @@ async def test_a_long_return_is_cut_to_the_limit_of_its_tool(agent: Agent, model
     assert len(tool.tool_returns[0]["text"]) < 300
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("conversation_search", {"query": "heron"}),
+        ("conversation_search_date", {"start_date": "2020-01-01", "end_date": "2099-01-01"}),
+        ("archival_memory_search", {"query": "heron"}),
+    ],
+)
+async def test_what_a_search_finds_is_never_cut(
+    agent: Agent, model: ScriptedModel, name: str, arguments: dict[str, str]
+) -> None:
+    from tests.support.factories import make_archive, make_passage
+    from tools.models import Tool
+
+    def attach() -> None:
+        make_passage(archive=make_archive(agent=agent), text="A heron stands in the water. " * 20)
+        tool = Tool.objects.get(workspace_id=agent.workspace_id, name=name)
+        agent.tool_links.get_or_create(tool=tool, defaults={"position": 50})
+        Tool.objects.filter(name=name).update(return_char_limit=20)
+
+    await db(attach)
+    model.add(text("ok"), tool_call(name, **arguments), text("ok"))
+    await ask(agent, "A heron stands in the water. " * 20)
+    await ask(agent)
+    tool = await db(lambda: Message.objects.get(role="tool"))
+    found = json.loads(tool.tool_returns[0]["text"])
+    assert "heron" in json.dumps(found)
+
+
+async def test_searches_do_not_find_the_notes_of_the_loop(model: ScriptedModel) -> None:
+    def make() -> Agent:
+        draft = AgentDraft(model=model.handle, agent_type="memgpt_agent", initial_messages=())
+        return create_agent(caller=make_caller(), draft=draft)
+
+    agent = await db(make)
+    model.add(
+        tool_call("conversation_search", query="tea", request_heartbeat=True),
+        tool_call("send_message", message="Nothing."),
+    )
+    await ask(agent, "Hello")
+    users = await db(lambda: list(Message.objects.filter(agent=agent, role="user").order_by("created_at")))
+    assert [row.text for row in users] == ["Hello", ""]
+    assert "heartbeat" in users[1].content[0]["text"]
+
+
+async def test_what_was_said_to_a_run_that_ends_before_its_first_step_is_kept(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    opened = await db(lambda: opening.open_run(make_caller(), request(agent, "Wait")))
+    assert not isinstance(opened, StartedRun)
+    end = RunEnd(status="cancelled", stop_reason="cancelled")
+    await journal.DatabaseJournal(opened.open_run).end_run(end)
+    kept = await db(lambda: Message.objects.get(role="user"))
+    assert (kept.text, kept.is_err, bool(kept.step_id)) == ("Wait", True, False)
+    assert not await db(lambda: ContextEntry.objects.filter(message=kept).exists())
+    # A second end, of a process that has lost its lease, stores nothing more.
+    await journal.DatabaseJournal(opened.open_run).end_run(end)
+    assert await db(lambda: Message.objects.filter(role="user").count()) == 1
+
+
 async def test_memory_stays_as_it_was_when_its_step_cannot_be_stored(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agents.services import journal
-
     def fail(*args: object) -> None:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(journal, "_store_messages", fail)
+    monkeypatch.setattr(journal, "insert_messages", fail)
     model.add(tool_call("memory_insert", label="human", new_string="Name: Ada"))
     events = await ask(agent)
     assert isinstance(events[-1], RunEnded)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from agents.runtime.cancellation import CancelToken
+import pytest
+
+from agents.runtime.cancellation import CancelToken, RunStopped
 from agents.runtime.events import (
     CallRetried,
     Event,
@@ -15,143 +16,17 @@ from agents.runtime.events import (
     RunStarted,
     StepStored,
     TextDelta,
-    ToolCallDelta,
-    ToolCallStarted,
     event_from_data,
     event_to_data,
 )
 from agents.runtime.loop import CANCELLED_RETURN, run_loop
 from agents.runtime.model_call import Retry
-from agents.runtime.ports import (
-    AnswersEnd,
-    CallOutcome,
-    PlannedCall,
-    RunEnd,
-    StepEnd,
-    StepStart,
-    StoredStep,
-)
-from agents.runtime.snapshot import AttachedTool, CallSettings, Snapshot
-from agents.runtime.tool_rules import Rule, RuleBook
+from agents.runtime.ports import StepEnd, StoredStep
 from letta_ade.core.ids import otid_at
 from letta_ade.llm.errors import ModelAuthentication, ModelOverloaded
-from letta_ade.llm.messages import ChatMessage, TextPart, ToolSpec
+from letta_ade.llm.messages import TextPart
 from letta_ade.llm.testing import ScriptedModel, error, gate, hang, reasoning, text, tool_call
-
-Tool = Callable[..., str]
-T = TypeVar("T")
-
-
-class MemoryJournal:
-    """Journal and ToolRunner at once: tools are functions, steps are kept in a list."""
-
-    def __init__(self, **tools: Tool) -> None:
-        self.tools = tools
-        self.begun: list[StepStart] = []
-        self.ended: list[StepEnd] = []
-        self.answers: list[AnswersEnd] = []
-        #: The end of the run, once and only once.
-        self.ends: list[RunEnd] = []
-        self.outcomes: list[CallOutcome] = []
-        self.slow: asyncio.Event | None = None
-        self.has_begun = asyncio.Event()
-
-    async def begin_step(self, step: StepStart) -> None:
-        self.begun.append(step)
-        self.has_begun.set()
-
-    async def execute(
-        self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
-    ) -> tuple[CallOutcome, ...]:
-        if self.slow is not None:
-            self.slow.set()
-            await asyncio.Event().wait()
-        return ()
-
-    async def end_step(self, step: StepEnd) -> StoredStep:
-        self.ended.append(step)
-        self._end(step.run_end)
-        made = () if step.is_request else self._run(step.calls, step.outcomes)
-        messages = [{"id": step.message_id, "role": "assistant"}] if step.parts or step.calls else []
-        return StoredStep(messages=messages, input_ids=[], outcomes=(*step.outcomes, *made))
-
-    async def store_answers(self, answers: AnswersEnd) -> StoredStep:
-        self.answers.append(answers)
-        self._end(answers.run_end)
-        made = self._run(answers.calls, answers.outcomes)
-        return StoredStep(messages=[], input_ids=[], outcomes=(*answers.outcomes, *made))
-
-    async def end_run(self, end: RunEnd) -> None:
-        self._end(end)
-
-    def _end(self, end: RunEnd | None) -> None:
-        if end is not None:
-            self.ends.append(end)
-
-    def _run(self, calls: Sequence[PlannedCall], known: Sequence[CallOutcome]) -> tuple[CallOutcome, ...]:
-        done = {outcome.tool_call_id for outcome in known}
-        made = tuple(self._call(each) for each in calls if each.call.id not in done)
-        self.outcomes += [*known, *made]
-        return made
-
-    def _call(self, planned: PlannedCall) -> CallOutcome:
-        result = self.tools[planned.call.name](**planned.arguments)
-        return CallOutcome(tool_call_id=planned.call.id, name=planned.call.name, text=result)
-
-
-def spec(name: str, *parameters: str) -> AttachedTool:
-    schema = {"type": "object", "properties": {each: {"type": "string"} for each in parameters}}
-    return AttachedTool(spec=ToolSpec(name=name, description="", parameters=schema))
-
-
-def snapshot(**changes: Any) -> Snapshot:
-    values: dict[str, Any] = {
-        "run_id": "run-1",
-        "agent_id": "agent-1",
-        "conversation_id": "conv-1",
-        "caller_name": "Ada",
-        "caller_id": "user-1",
-        "context": (ChatMessage(role="system", parts=(TextPart(text="Be kind."),)),),
-        "inputs": (ChatMessage(role="user", parts=(TextPart(text="Hello"),)),),
-        "tools": (spec("echo", "words"),),
-        "rules": RuleBook(()),
-        "settings": CallSettings(),
-        "context_window": 32_000,
-        "max_steps": 10,
-    }
-    return Snapshot(**{**values, **changes})
-
-
-def rules(*data: dict[str, Any]) -> RuleBook:
-    return RuleBook(Rule.from_data(each) for each in data)
-
-
-async def collect(
-    model: ScriptedModel, journal: MemoryJournal, token: CancelToken | None = None, **changes: Any
-) -> list[Event]:
-    events = run_loop(
-        snapshot(**changes),
-        model=model,
-        journal=journal,
-        tools=journal,
-        token=token or CancelToken(),
-        estimate=lambda message: len(message.text),
-        retry=Retry(attempts=2, pause_seconds=0),
-    )
-    return [event async for event in events]
-
-
-def of(events: Sequence[Event], kind: type[T]) -> list[T]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def ending(events: Sequence[Event]) -> RunEnded:
-    assert isinstance(events[-1], RunEnded)
-    return events[-1]
-
-
-def echo(words: str = "") -> str:
-    return f"you said {words}"
+from tests.support.loop import MemoryJournal, collect, echo, ending, of, snapshot, tell
 
 
 async def test_a_plain_answer_ends_the_turn() -> None:
@@ -202,88 +77,6 @@ async def test_every_kind_of_message_has_the_next_otid_of_the_reply() -> None:
     assert otids[0] == first.removeprefix("message-")
 
 
-async def test_arguments_that_are_no_json_are_refused_with_the_reason_and_the_run_goes_on() -> None:
-    journal = MemoryJournal(echo=echo)
-    model = ScriptedModel([tool_call("echo", json_text='{"words": '), text("sorry")])
-    events = await collect(model, journal)
-    assert journal.outcomes[0].is_error
-    assert "not valid JSON" in journal.outcomes[0].text
-    assert ending(events).stop_reason == "end_turn"
-
-
-async def test_an_unknown_tool_is_refused_and_the_valid_ones_are_named() -> None:
-    journal = MemoryJournal(echo=echo)
-    await collect(ScriptedModel([tool_call("shout", words="a"), text("ok")]), journal)
-    assert journal.outcomes[0].text.startswith("[ToolConstraintError]")
-    assert "echo" in journal.outcomes[0].text
-
-
-async def test_max_steps_ends_a_run_that_would_go_on() -> None:
-    events = await collect(
-        ScriptedModel([tool_call("echo", words="a"), tool_call("echo", words="b")]),
-        MemoryJournal(echo=echo),
-        max_steps=2,
-    )
-    assert (ending(events).status, ending(events).stop_reason) == ("completed", "max_steps")
-
-
-async def test_an_exit_rule_ends_the_run_after_its_tool() -> None:
-    book = rules({"type": "exit_loop", "tool_name": "echo"})
-    events = await collect(
-        ScriptedModel([tool_call("echo", words="a")]), MemoryJournal(echo=echo), rules=book
-    )
-    assert (ending(events).status, ending(events).stop_reason) == ("completed", "tool_rule")
-
-
-async def test_a_tool_required_before_exit_is_asked_for_until_it_is_called() -> None:
-    journal = MemoryJournal(echo=echo)
-    book = rules({"type": "required_before_exit", "tool_name": "echo"})
-    model = ScriptedModel([text("Bye"), tool_call("echo", words="a"), text("Now bye")])
-    events = await collect(model, journal, rules=book)
-    assert "echo" in (journal.ended[0].heartbeat or "")
-    assert ending(events).usage["step_count"] == 3
-
-
-async def test_a_count_limit_counts_each_call_once() -> None:
-    book = rules({"type": "max_count_per_step", "tool_name": "echo", "max_count_limit": 2})
-    journal = MemoryJournal(echo=echo, other=echo)
-    model = ScriptedModel([tool_call("echo", words=str(n)) for n in range(3)] + [text("end")])
-    await collect(model, journal, rules=book, tools=(spec("echo", "words"), spec("other", "words")))
-    assert [outcome.is_error for outcome in journal.outcomes] == [False, False, True]
-
-
-async def test_parallel_calls_are_stored_in_one_step_in_order() -> None:
-    journal = MemoryJournal(echo=echo)
-    model = ScriptedModel([[tool_call("echo", words="a"), tool_call("echo", words="b")], text("ok")])
-    await collect(model, journal)
-    assert [each.arguments["words"] for each in journal.ended[0].calls] == ["a", "b"]
-    assert [outcome.text for outcome in journal.outcomes] == ["you said a", "you said b"]
-
-
-async def test_the_first_of_several_calls_counts_when_parallel_calls_are_off() -> None:
-    journal = MemoryJournal(echo=echo)
-    model = ScriptedModel([[tool_call("echo", words="a"), tool_call("echo", words="b")], text("ok")])
-    events = await collect(model, journal, settings=CallSettings(parallel_tool_calls=False))
-    assert len(journal.ended[0].calls) == 1
-    assert len({event.tool_call_id for event in of(events, ToolCallStarted)}) == 1
-
-
-async def test_a_repeated_call_id_gets_a_new_one_in_stream_and_store() -> None:
-    journal = MemoryJournal(echo=echo)
-    model = ScriptedModel(
-        [
-            tool_call("echo", call_id="call_1", words="a"),
-            tool_call("echo", call_id="call_1", words="b"),
-            text("ok"),
-        ]
-    )
-    events = await collect(model, journal)
-    stored = [step.calls[0].call.id for step in journal.ended if step.calls]
-    assert stored[0] == "call_1"
-    assert stored[1] != "call_1"
-    assert {event.tool_call_id for event in of(events, ToolCallDelta)} == set(stored)
-
-
 async def test_a_passing_failure_is_tried_again_while_nothing_was_said() -> None:
     model = ScriptedModel([error(ModelOverloaded("busy")), text("Here")])
     events = await collect(model, MemoryJournal())
@@ -309,12 +102,6 @@ async def test_a_provider_error_keeps_the_providers_own_text() -> None:
     assert payload["error_type"] == "llm_authentication"
     assert payload["detail"] == "Incorrect API key"
     assert payload["request_id"] == "req_7"
-
-
-async def test_an_empty_reply_is_asked_for_once_more_and_then_fails_the_run() -> None:
-    events = await collect(ScriptedModel([text(""), text("")]), MemoryJournal())
-    assert len(of(events, CallRetried)) == 1
-    assert ending(events).stop_reason == "invalid_llm_response"
 
 
 async def test_a_cancelled_run_stores_what_it_had_said() -> None:
@@ -382,6 +169,47 @@ async def test_a_journal_that_fails_still_ends_the_run() -> None:
 
     events = await collect(ScriptedModel([text("Hi")]), Broken())
     assert (ending(events).status, ending(events).stop_reason) == ("failed", "error")
+
+
+async def test_a_run_cancelled_between_two_steps_ends_without_another_call() -> None:
+    token = CancelToken()
+
+    def cancel(words: str = "") -> str:
+        token.request("cancelled")
+        return "done"
+
+    told = await tell([tool_call("echo", words="a")], journal=MemoryJournal(echo=cancel), token=token)
+    assert (told.status, told.stop_reason) == ("cancelled", "cancelled")
+    assert len(told.model.requests) == 1
+    assert told.returns == ["done"]
+
+
+async def test_a_stop_that_cannot_be_stored_still_ends_the_run() -> None:
+    class Broken(MemoryJournal):
+        async def end_step(self, step: StepEnd) -> StoredStep:
+            raise RuntimeError("disk full")
+
+    journal, token = Broken(), CancelToken()
+    task = asyncio.create_task(tell([hang()], journal=journal, token=token))
+    await journal.has_begun.wait()
+    token.request("cancelled")
+    told = await task
+    assert (told.status, told.stop_reason) == ("failed", "error")
+    assert len(journal.ends) == 1
+
+
+@pytest.mark.parametrize("replies", [[text("Hi")], [error(ModelAuthentication("no"))], [hang()]])
+async def test_a_run_that_another_process_has_taken_over_is_not_ended_here(replies: list[Any]) -> None:
+    class TakenOver(MemoryJournal):
+        async def end_step(self, step: StepEnd) -> StoredStep:
+            raise RunStopped("lease_lost")
+
+    journal, token = TakenOver(), CancelToken()
+    task = asyncio.create_task(collect(ScriptedModel(replies), journal, token))
+    await journal.has_begun.wait()
+    token.request("shutdown")
+    assert not of(await task, RunEnded)
+    assert not journal.ends
 
 
 async def test_events_survive_the_way_to_the_table_and_back() -> None:

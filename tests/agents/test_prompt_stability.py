@@ -36,6 +36,7 @@ from tests.support.factories import (
     make_message,
     make_tool,
 )
+from tests.support.locks import somebody_waits
 
 R = TypeVar("R")
 
@@ -181,6 +182,7 @@ async def ask(agent: Agent, words: str = "Hello") -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("ended_runs")
 async def test_requests_of_an_idle_agent_begin_with_the_same_bytes(
     agent: Agent, model: ScriptedModel
 ) -> None:
@@ -198,6 +200,34 @@ async def test_requests_of_an_idle_agent_begin_with_the_same_bytes(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("ended_runs")
+async def test_requests_of_a_heartbeat_agent_begin_with_the_same_bytes(model: ScriptedModel) -> None:
+    def make() -> Agent:
+        draft = AgentDraft(
+            model=model.handle,
+            agent_type="memgpt_agent",
+            blocks=(BlockDraft(label="human", value="Name: Ada"),),
+            timezone="Europe/Oslo",
+        )
+        return create_agent(caller=make_caller(), draft=draft)
+
+    agent = await db(make)
+    look = tool_call("conversation_search", query="x", request_heartbeat=True)
+    for words in ("a", "b", "c"):
+        model.add([text("I look. "), look], tool_call("no_such_tool"), [text("Now. "), look])
+        model.add(tool_call("send_message", message=words))
+        await ask(agent, words)
+    assert len(model.payloads) == 12
+    names = [tool["name"] for tool in model.payloads[0]["tools"]]
+    assert names == sorted(names)
+    for before, after in zip(model.payloads, model.payloads[1:], strict=False):
+        assert json.dumps(after["tools"]) == json.dumps(before["tools"])
+        assert json.dumps(after["tool_choice"]) == json.dumps(before["tool_choice"])
+        assert after["messages"][: len(before["messages"])] == before["messages"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("ended_runs")
 async def test_a_run_that_comes_while_the_context_is_changed_waits_and_sees_the_change(
     agent: Agent, model: ScriptedModel
 ) -> None:
@@ -218,7 +248,7 @@ async def test_a_run_that_comes_while_the_context_is_changed_waits_and_sees_the_
     changing = asyncio.create_task(asyncio.to_thread(clear))
     await asyncio.to_thread(is_held.wait, 30)
     starting = asyncio.create_task(start(agent, "Hello again."))
-    while not await db(_somebody_waits_for_a_lock):
+    while not await db(somebody_waits):
         assert not starting.done()
     may_go.set()
     await changing
@@ -227,12 +257,3 @@ async def test_a_run_that_comes_while_the_context_is_changed_waits_and_sees_the_
     said = json.dumps(model.payloads[-1]["messages"])
     assert "Hello again." in said
     assert "Forget this." not in said
-
-
-def _somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        row = cursor.fetchone()
-    return bool(row and row[0])

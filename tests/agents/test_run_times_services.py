@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
+from django.db import DataError
 from django.utils import timezone
 
 from agents import streams
@@ -197,7 +198,7 @@ async def test_a_step_that_could_not_be_stored_ends_with_its_run(
     agent: Agent, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object, **options: object) -> None:
-        raise RuntimeError("disk full")
+        raise DataError("disk full")
 
     monkeypatch.setattr(journal, "insert_messages", fail)
     model.add(text("Hi."))

@@ -60,3 +60,11 @@ def test_missing_arguments_are_named_with_all_that_the_tool_takes():
         MissingArguments, match=r"missing required arguments 'a', 'b'\. The tool takes: a, b\."
     ):
         coerce_arguments(parameters, {"a": None})
+
+
+def test_a_parameter_whose_schema_is_true_takes_anything():
+    parameters = {"type": "object", "properties": {"any": True}, "required": ["any"]}
+    assert coerce_arguments(parameters, {"any": None}) == {"any": None}
+    assert coerce_arguments(parameters, {"any": "3"}) == {"any": "3"}
+    with pytest.raises(MissingArguments):
+        coerce_arguments(parameters, {})
