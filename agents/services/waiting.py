@@ -68,7 +68,7 @@ def load_waiting(conversation: Conversation) -> Waiting | None:
 def find_answer(conversation: Conversation, request_id: str) -> Message | None:
     """The answer that a request of this conversation got; None when it got none, or there is no such request."""
     request = conversation.messages.filter(id=request_id, role=MessageRole.APPROVAL).first()
-    if request is None or request.step_id is None:
+    if request is None or not request.step_id:
         return None
     return conversation.messages.filter(
         step_id=request.step_id, role=MessageRole.APPROVAL, approvals__isnull=False
@@ -76,7 +76,7 @@ def find_answer(conversation: Conversation, request_id: str) -> Message | None:
 
 
 def _put_off(request: Message) -> tuple[str, ...]:
-    if request.step_id is None:
+    if not request.step_id:
         return ()
     said = Message.objects.filter(step_id=request.step_id, role=MessageRole.ASSISTANT).only("tool_calls")
     return tuple(call["name"] for message in said for call in message.tool_calls)

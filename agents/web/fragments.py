@@ -9,11 +9,11 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from agents.services.waiting import load_waiting
 from agents.web import workbench_memory, workbench_page
 from agents.web.live_transcript import LiveRun
 from agents.web.run_line import RunLine
 from agents.web.transcript import RunItem
+from agents.web.waiting_card import load_card
 from agents.web.workbench_page import Bench
 
 _AGENT_PARTS = ("identity", "model", "system", "tools")
@@ -89,7 +89,7 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_bl
     """
     html = _agent_parts(bench) if "agent" in wanted else []
     if "waiting" in wanted:
-        html.append(_render("waiting", bench, waiting=load_waiting(bench.conversation), oob="morph"))
+        html.append(_render("waiting", bench, waiting=load_card(bench.conversation), oob="morph"))
     changed = wanted & shown.keys()
     if draws_all_blocks or changed:
         html += _block_parts(bench, changed, shown, draws_all=draws_all_blocks)

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from django.urls import reverse
 
 from agents.models import Message, Step
+from agents.services.approvals import CLOSED
 from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
 
 CallState = Literal["writing", "running", "waiting", "done", "failed", "denied"]
-Verdict = Literal["approved", "denied", "returned", "failed"]
+Verdict = Literal["approved", "denied", "returned", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,10 @@ class MemoryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What somebody decided about a call that waited. `failed`: the client's tool returned an error."""
+    """What somebody decided about a call that waited.
+
+    `failed`: the client's tool returned an error; `cancelled`: nobody answered, and the request was taken back.
+    """
 
     id: str
     tool_call_id: str
@@ -261,7 +265,7 @@ def decisions_from(
             verdict=_verdict(item),
             who=names.get(message.created_by_id or "") or default_name or "Somebody",
             at=message.created_at,
-            reason=str(item.get("reason") or ""),
+            reason="" if item.get("reason") == CLOSED else str(item.get("reason") or ""),
         )
         for message in answers
         for place, item in enumerate(message.approvals or ())
@@ -269,6 +273,8 @@ def decisions_from(
 
 
 def _verdict(item: Mapping[str, Any]) -> Verdict:
+    if item.get("reason") == CLOSED:
+        return "cancelled"
     if item["type"] == "approval":
         return "approved" if item["approve"] else "denied"
     return "failed" if item["status"] == "error" else "returned"

@@ -218,9 +218,9 @@ def inputs_of(messages: Sequence[Message], step_ids: Collection[str]) -> list[Me
     """The messages of a run's request, among all that the run stored; `step_ids` are its own steps."""
     found = []
     for message in messages:
-        if message.step_id is not None and message.step_id not in step_ids:
+        if message.step_id and message.step_id not in step_ids:
             continue  # an answer to an earlier run, and what came of it
-        if message.step_id is not None and message.role in _SAID:
+        if message.step_id and message.role in _SAID:
             break
         found.append(message)
     return found

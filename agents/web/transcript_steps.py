@@ -30,6 +30,7 @@ from memory.history import count_changed_lines
 from memory.models import BlockVersion
 
 ANSWER_TOOL = AnswerTool()
+_REFUSED = ("denied", "cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,7 @@ def _state(answer: Mapping[str, Any] | None, decision: Decision | None, *, is_re
         return "waiting" if is_request else "done"
     if answer["status"] != "error":
         return "done"
-    return "denied" if decision is not None and decision.verdict == "denied" else "failed"
+    return "denied" if decision is not None and decision.verdict in _REFUSED else "failed"
 
 
 def call_id(step_id: str, place: int) -> str:

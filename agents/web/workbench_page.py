@@ -14,11 +14,13 @@ from agents.services.agent_tools import tools_of
 from agents.services.agent_types import facts_of
 from agents.services.agents import get_agent_for
 from agents.services.conversations import get_default_conversation
+from agents.services.images import MEDIA_TYPES
 from agents.services.leases import QUEUE
-from agents.services.waiting import load_waiting
 from agents.web import workbench_memory
+from agents.web.image_parts import MOST_IMAGES
 from agents.web.run_line import Phase, RunLine, end_of
 from agents.web.transcript_rows import load_transcript
+from agents.web.waiting_card import load_card
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import AdeError
 from letta_ade.core.pagination import PageRequest
@@ -62,7 +64,10 @@ def page_context(bench: Bench) -> dict[str, Any]:
         **memory_context(bench),
         "transcript": load_transcript(bench.agent, bench.conversation),
         "line": last_line(bench),
-        "waiting": load_waiting(bench.conversation),
+        "waiting": load_card(bench.conversation),
+        "most_images": MOST_IMAGES,
+        "image_types": ",".join(MEDIA_TYPES),
+        "most_image_bytes": settings.MAX_IMAGE_BYTES,
         "socket_path": f"{settings.URL_PREFIX}/ws/agents/{bench.agent.id}/",
     }
 
