@@ -24,8 +24,8 @@ from letta_ade.core.errors import AdeError, Conflict, Invalid
 _DONE = {
     "approved": "approved",
     "denied": "denied",
-    "returned": "answered with a return",
-    "failed": "answered with an error",
+    "returned": "gave the return of",
+    "failed": "gave an error as the return of",
     "cancelled": "cancelled",
 }
 
@@ -81,7 +81,7 @@ def _who_answered(conversation: Conversation, request_id: str) -> str:
     names = author_names({given.created_by_id} if given.created_by_id else set())
     decision = decisions_from([given], names, {})[0]
     reason = f" ({decision.reason})" if decision.reason else ""
-    return f"{decision.who} has already {_DONE[decision.verdict]} this request{reason}. Your answer was not used."
+    return f"Answered already: {decision.who} {_DONE[decision.verdict]} it{reason}. Your answer was not used."
 
 
 def _items(waiting: Waiting, form: QueryDict) -> tuple[dict[str, Any], ...]:
