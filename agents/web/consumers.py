@@ -135,8 +135,7 @@ class WorkbenchConsumer(PatientConsumer):
         batches = follow_batches(run_id, pause_seconds=settings.EVENT_BATCH_SECONDS)
         async with aclosing(batches) as follow:
             async for batch in follow:
-                for _, event in batch:
-                    live.apply(event)
+                live.apply_all([event for _, event in batch])
                 await self.send(fragments.live_frame(self.bench, live, is_known=is_known))
                 is_known = True
                 if any(isinstance(event, StepStored) for _, event in batch):

@@ -39,6 +39,10 @@ class RunFrame:
     speaks_by_tool: bool = False
     #: What it is asked, while it waits for a process to work on it; None when one does.
     queued: tuple[Message, ...] | None = None
+    #: A process had worked on it before it was queued again: its first events are from then.
+    is_handed_over: bool = False
+    #: Who asked it, as `RunStarted.caller_name` will say.
+    queued_by: str = ""
     asked: AskedStep | None = None
 
 

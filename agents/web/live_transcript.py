@@ -61,12 +61,14 @@ class LiveRun:
         self._calls: dict[str, list[str]] = {}
         self._spoken: dict[str, Spoken] = {}
         self._speaks = frame.speaks_by_tool
+        #: The events that are told first are those of a process that has left the run.
+        self._is_left = frame.is_handed_over
         #: What the next step begins with.
         self._remark = ""
         self._run = RunItem(id=frame.run_id, day=frame.day, is_live=True)
         self._line = RunLine(run_id=frame.run_id, phase="queued")
         self._changes = LiveChanges()
-        self._caller_name = ""
+        self._caller_name = frame.queued_by
         self._model = ""
         self._started: datetime | None = None
         #: When what is going on began, on this process's clock.
@@ -101,6 +103,14 @@ class LiveRun:
         """What changed since the last call."""
         changes, self._changes = self._changes, LiveChanges()
         return changes
+
+    def apply_all(self, events: Sequence[Event]) -> None:
+        """Take the next events, all that are there."""
+        for event in events:
+            self.apply(event)
+        if self._is_left and not any(isinstance(event, RunResumed | RunEnded) for event in events):
+            self.wait_for_worker()
+        self._is_left = False
 
     def apply(self, event: Event) -> None:
         """Take the next event."""

@@ -109,7 +109,8 @@ def load_frame(run_id: str) -> RunFrame | None:
 
 def _frame(run: Run, agent: Agent, first_number: int, day: datetime | None) -> RunFrame:
     lease = RunLease.objects.filter(run=run).first()
-    queued = (run.request or {}).get("inputs", []) if lease is not None and lease.owner == QUEUE else None
+    asked = run.request or {}
+    queued = asked.get("inputs", []) if lease is not None and lease.owner == QUEUE else None
     return RunFrame(
         run_id=run.id,
         agent_name=agent.name,
@@ -117,6 +118,8 @@ def _frame(run: Run, agent: Agent, first_number: int, day: datetime | None) -> R
         day=day,
         speaks_by_tool=facts_of(agent.agent_type).is_heartbeat,
         queued=None if queued is None else tuple(Message.from_data(data) for data in queued),
+        is_handed_over=queued is not None and RunEvent.objects.filter(run=run).exists(),
+        queued_by=asked.get("caller", {}).get("name", ""),
         asked=_asked_step(run, agent),
     )
 
@@ -167,8 +170,7 @@ def runs_since(conversation_id: str, run_id: str | None, limit: int = 50) -> lis
 def _live_run(frame: RunFrame, records: Records) -> RunItem:
     live = LiveRun(frame, names=records.names)
     rows = RunEvent.objects.filter(run_id=frame.run_id).order_by("seq")
-    for type_name, data in rows.values_list("type", "data"):
-        live.apply(event_from_data(type_name, data))
+    live.apply_all([event_from_data(*row) for row in rows.values_list("type", "data")])
     return live.item()
 
 

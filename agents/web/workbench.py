@@ -98,13 +98,13 @@ def _again(caller: Caller, agent_id: str, run_id: str) -> RunRequest:
     run = get_run_for(caller=caller, run_id=run_id)
     if run.agent_id != agent_id:
         raise NotFound(f"The agent has no run {run_id!r}.")
-    last = run.conversation.entries.order_by("-position").select_related("message").first()
-    if last is not None and last.message.run_id == run.id:
+    rows = list(Message.objects.filter(run=run).defer("search", "text").order_by("created_at", "id"))
+    inputs = inputs_of(rows, list(run.steps.values_list("id", flat=True)))
+    if rows and not any(message.is_err for message in inputs):
+        # The model has it in its context, and must not read it twice.
         return RunRequest(
             agent_id=agent_id, conversation_id=run.conversation_id, messages=(), goes_on_after=run.id
         )
-    rows = list(Message.objects.filter(run=run).defer("search", "text").order_by("created_at", "id"))
-    inputs = inputs_of(rows, list(run.steps.values_list("id", flat=True)))
     if not inputs:  # the run ended before it could store them; its first event has them
         first = RunEvent.objects.filter(run=run, seq=1, type="RunStarted").first()
         inputs = [Message.from_data(data) for data in (first.data["inputs"] if first else ())]

@@ -96,9 +96,7 @@ def test_an_image_alone_is_a_message(open_page: OpenPages, agent: Any, fake: Fak
         expect_drawn(page, 1)
 
 
-def test_what_cannot_be_sent_is_said_before_and_after_it_is_tried(
-    open_page: OpenPages, agent: Any
-) -> None:
+def test_what_cannot_be_sent_is_said_before_and_after_it_is_tried(open_page: OpenPages, agent: Any) -> None:
     with workbench(open_page, agent) as page:
         give(page, "drop", "notes.txt", "text/plain", b"no image")
         expect(page.locator("#image-words")).to_have_text("notes.txt is no PNG, JPEG, GIF or WebP image.")
@@ -109,7 +107,9 @@ def test_what_cannot_be_sent_is_said_before_and_after_it_is_tried(
         expect(page.locator(".preview")).to_have_count(1)
 
 
-def test_an_image_of_a_program_is_shown(open_page: OpenPages, sdk: Letta, agent: Any, fake: FakeOpenAI) -> None:
+def test_an_image_of_a_program_is_shown(
+    open_page: OpenPages, sdk: Letta, agent: Any, fake: FakeOpenAI
+) -> None:
     source = {"type": "url", "url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}
     with workbench(open_page, agent) as page:
         fake.replies.append(FakeReply(text="Red."))

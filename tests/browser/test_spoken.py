@@ -45,10 +45,13 @@ def test_what_it_says_to_itself_is_a_thought_live_and_after_a_reload(
     open_page: OpenPages, sdk: Letta, fake: FakeOpenAI
 ) -> None:
     agent: Any = sdk.agents.create(
-        name="beat", agent_type="memgpt_v2_agent", model="openai/gpt-4o-mini", memory_blocks=[{"label": "human", "value": "Nobody."}]
+        name="beat",
+        agent_type="memgpt_v2_agent",
+        model="openai/gpt-4o-mini",
+        memory_blocks=[{"label": "human", "value": "Nobody."}],
     )
     insert = {"label": "human", "new_string": "Ada.", "request_heartbeat": True}
-    answer = {"message": "Hello \"Ada\".\nTea?"}
+    answer = {"message": 'Hello "Ada".\nTea?'}
     fake.replies += [
         FakeReply(text="A name.", calls=(FakeCall(name="memory_insert", arguments=json.dumps(insert)),)),
         FakeReply(text="Now I greet.", calls=(FakeCall(name="send_message", arguments=json.dumps(answer)),)),

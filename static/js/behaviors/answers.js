@@ -109,7 +109,9 @@ function decide(event) {
   const button = place.querySelector(`[data-key="${event.key}"]`);
   if (button && !button.disabled) {
     event.preventDefault();
-    return event.key === "d" ? (button.parentElement.open = true) : button.click();
+    if (event.key === "a") return button.click();
+    button.parentElement.open = true;
+    return place.querySelector("#deny-reason").focus();
   }
   const calls = [...place.querySelectorAll("[data-call]:has([name^=verdict-])")];
   const call = calls.find((each) => each.contains(document.activeElement)) ?? calls.find(isOpen);
