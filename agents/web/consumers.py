@@ -78,7 +78,7 @@ class WorkbenchConsumer(PatientConsumer):
             case "block_changed":
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
-                self._want("agent")
+                self._want("agent", "waiting")
 
     def _agent_id(self) -> str:
         agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]

@@ -16,6 +16,7 @@ from agents.services.agents import get_agent_for
 from agents.services.conversations import get_default_conversation
 from agents.services.images import MEDIA_TYPES
 from agents.services.leases import QUEUE
+from agents.services.waiting import load_waiting
 from agents.web import workbench_memory
 from agents.web.image_parts import MOST_IMAGES
 from agents.web.run_line import Phase, RunLine, end_of
@@ -88,6 +89,7 @@ def agent_context(bench: Bench) -> dict[str, Any]:
         "model_info": info,
         "settings": _settings(agent),
         "tools": tools,
+        "asking": {rule["tool_name"] for rule in agent.tool_rules if rule["type"] == "requires_approval"},
         "other_tools": [
             tool for tool in list_tools(caller=bench.caller).order_by("name") if tool.id not in attached
         ],
@@ -198,6 +200,9 @@ def line_of(run: Run) -> RunLine:
     """The run line of a stored run."""
     sums = run.steps.aggregate(sent=Sum("prompt_tokens"), said=Sum("completion_tokens"))
     phase, about = end_of(run.status, run.stop_reason) if run.has_ended else _busy_with(run)
+    if phase == "waiting" and load_waiting(run.conversation) is None:
+        # It was answered, or its messages were taken out of the context.
+        phase, about = "completed", "asked"
     return RunLine(
         run_id=run.id,
         phase=phase,

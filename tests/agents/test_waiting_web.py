@@ -20,7 +20,7 @@ from letta_ade.core.ids import new_id
 from letta_ade.llm.errors import ModelConnection
 from letta_ade.llm.messages import ImagePart, TextPart
 from letta_ade.llm.testing import ScriptedModel, error, installed, text, tool_call
-from tests.support.approvals import SHELL, asked, block_of, insert, make_careful_agent
+from tests.support.approvals import SHELL, asked, block_of, insert, make_careful_agent, set_messages
 from tests.support.clients import LocalClient
 from tests.support.factories import make_agent, make_caller, make_conversation, make_message, make_workspace
 from tests.support.sending import db, finish, send, start
@@ -161,6 +161,17 @@ async def test_a_cancelled_request_is_told_as_that(
     assert "Approve memory_insert?" not in page
     assert "cancelled the request" in page
     assert 'data-phase="cancelled"' in page
+
+
+async def test_a_request_that_left_the_context_waits_no_more(
+    client: AsyncClient, careful: Agent, model: ScriptedModel
+) -> None:
+    await asked(careful, model)
+    assert 'title="Needs approval"' in await page_of(client, careful)
+    await set_messages(careful)
+    page = await page_of(client, careful)
+    assert "Approve memory_insert?" not in page
+    assert 'data-phase="completed"' in page
 
 
 async def test_a_failed_run_goes_on_where_it_broke_off_and_says_nothing_twice(
