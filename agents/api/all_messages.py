@@ -15,8 +15,8 @@ from agents.api.schemas.message_search import (
     SearchMessages,
     SearchStoredMessages,
 )
-from agents.api.spoken import AnswerTool
 from agents.api.wire import wire_one
+from agents.runtime.spoken import AnswerTool
 from agents.services.message_search import search_messages
 from agents.services.messages import get_message_for, list_all_messages
 from letta_ade.accounts.requests import ApiRequest

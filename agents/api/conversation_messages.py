@@ -19,9 +19,9 @@ from agents.api.schemas.message import (
     MessageQuery,
     ResumeStream,
 )
-from agents.api.spoken import AnswerTool
 from agents.api.wire import WireMessage, wire_list
 from agents.models import Conversation, Message, Run
+from agents.runtime.spoken import AnswerTool
 from agents.services import history_edits
 from agents.services.conversations import find_conversation
 from agents.services.images import embed_images

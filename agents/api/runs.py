@@ -18,12 +18,12 @@ from agents.api.schemas.run import (
     TraceQuery,
 )
 from agents.api.schemas.step import StepResponse
-from agents.api.spoken import AnswerTool
 from agents.api.sse import Reader, sse_response
 from agents.api.streaming import Format
 from agents.api.wire import wire_one
 from agents.api.wire_steps import wire_steps
 from agents.models import Run
+from agents.runtime.spoken import AnswerTool
 from agents.services import runs
 from agents.services.run_timing import run_metrics, run_spans
 from letta_ade.accounts.requests import ApiRequest

@@ -14,9 +14,9 @@ from agents.api.schemas.step import (
     StepQuery,
     StepResponse,
 )
-from agents.api.spoken import AnswerTool
 from agents.api.wire import wire_list
 from agents.api.wire_steps import wire_metrics, wire_step, wire_steps
+from agents.runtime.spoken import AnswerTool
 from agents.services import steps
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.schemas import PageQuery, StepId, respond

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.api.schemas.message import LettaResponse, Logprobs, StopReason, UsageStatistics
-from agents.api.spoken import AnswerTool, Spoken, answer_tool_asked, speaks_by_tool
+from agents.api.spoken import answer_tool_asked, speaks_by_tool
 from agents.api.wire import WireMessage, head, hidden_fields, wire_messages
 from agents.models import Message, Run
 from agents.runtime.events import (
@@ -27,6 +27,7 @@ from agents.runtime.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
+from agents.runtime.spoken import AnswerTool, Spoken
 
 #: What a run stores that is not said to the client: its own input, and notes to the model.
 _SILENT_ROLES = frozenset({"user", "system", "summary"})

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, assert_never
 
-from agents.api.spoken import AnswerTool, speaks_by_tool
+from agents.api.spoken import speaks_by_tool
 from agents.models import Message
 from agents.models.message import MessageRole
+from agents.runtime.spoken import AnswerTool
 from letta_ade.core.ids import otid_at
 from letta_ade.llm.messages import reasoning_text
 

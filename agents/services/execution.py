@@ -189,7 +189,9 @@ async def _start(caller: Caller, request: RunRequest) -> StartedRun:
         opening = Opening(caller, request)
         try:
             if request.background:
-                return await threads.insist(opening.queue, patience=_OPENING_SECONDS)
+                queued = await threads.insist(opening.queue, patience=_OPENING_SECONDS)
+                await _tell_started(caller.workspace_id, queued)
+                return queued
             opened = await threads.insist(opening.open, patience=_OPENING_SECONDS)
             break
         except leases.RunBusy as busy:
@@ -232,8 +234,9 @@ def _leave(task: asyncio.Task[None]) -> None:
 
 async def _drive(opened: OpenedRun, stream: RunStream, token: CancelToken) -> None:
     """Run the loop to its end, whoever listens."""
+    run = opened.open_run.run
     try:
-        await _tell_started(opened)
+        await _tell_started(run.workspace_id, StartedRun.of(run))
         has_ended = await _follow_loop(opened, stream, token)
         if not has_ended:
             await _let_go(opened, token)
@@ -272,11 +275,15 @@ async def _let_go(opened: OpenedRun, token: CancelToken) -> None:
         await threads.insist(leases.hand_over, opened.open_run.lease, patience=_HAND_OVER_SECONDS)
 
 
-async def _tell_started(opened: OpenedRun) -> None:
-    run = opened.open_run.run
-    for group in (agent_group(run.agent_id), workspace_group(run.workspace_id)):
+async def _tell_started(workspace_id: str, run: StartedRun) -> None:
+    """Tell the open pages of a run that waits for a worker, or that begins."""
+    for group in (agent_group(run.agent_id), workspace_group(workspace_id)):
         await send_nudge(
-            group, "run_started", run_id=run.id, agent_id=run.agent_id, conversation_id=run.conversation_id
+            group,
+            "run_started",
+            run_id=run.run_id,
+            agent_id=run.agent_id,
+            conversation_id=run.conversation_id,
         )
 
 

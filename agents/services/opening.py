@@ -36,7 +36,7 @@ from agents.services.run_requests import AnswersInput, InputMessage, RunRequest
 from agents.services.runs import find_same_request
 from agents.services.system_message import load_memory, write_system_message
 from letta_ade.accounts.auth import Caller
-from letta_ade.core.errors import Invalid
+from letta_ade.core.errors import Conflict, Invalid
 from letta_ade.core.ids import new_id, new_otid
 from letta_ade.core.rows import Select
 from letta_ade.llm import catalog
@@ -188,7 +188,7 @@ def _input_data(checked: Checked) -> list[dict[str, Any]]:
 
 def _check(caller: Caller, request: RunRequest) -> Checked | StartedRun:
     caller.check("edit")
-    if not request.messages and request.answers is None:
+    if not request.messages and request.answers is None and request.goes_on_after is None:
         raise Invalid("A request needs at least one message.")
     conversation = get_conversation_with_agent(
         caller=caller, agent_id=request.agent_id, conversation_id=request.conversation_id
@@ -245,7 +245,7 @@ def _answers_for(checked: Checked, context: Sequence[ContextMessage]) -> _Answer
     """What the request answers, or the run in which the same was answered before."""
     pending, answers = find_pending(context), checked.request.answers
     if pending is None and answers is None:
-        return _Answers()
+        return _goes_on(checked.request, context)
     if pending is None:
         assert answers is not None, "one of the two is there"
         return _heard_before(checked, context, answers)
@@ -254,6 +254,14 @@ def _answers_for(checked: Checked, context: Sequence[ContextMessage]) -> _Answer
     client_tools = {tool.name for tool in checked.request.client_tools}
     items = match_answers(pending, answers, client_tools=client_tools)
     return _Answers(pending=pending, items=tuple(items), continues_turn=True)
+
+
+def _goes_on(request: RunRequest, context: Sequence[ContextMessage]) -> _Answers:
+    if request.goes_on_after is None:
+        return _Answers()
+    if not context or context[-1].run_id != request.goes_on_after:
+        raise Conflict("The conversation has gone on since that run failed. Write a new message.")
+    return _Answers(continues_turn=True)
 
 
 def _heard_before(
@@ -410,12 +418,19 @@ def _new_run(
         status=RunStatus.RUNNING,
         background=request.background,
         metadata={"run_type": request.run_type, "model": handle},
-        request_config=request.request_config,
+        request_config=_config(request),
         otids=request.otids,
         callback_url=request.callback_url,
         created_by_id=caller.id,
         last_updated_by_id=caller.id,
     )
+
+
+def _config(request: RunRequest) -> dict[str, Any]:
+    """With the client's tools: somebody else may answer in its place."""
+    if not request.client_tools:
+        return request.request_config
+    return {**request.request_config, "client_tools": [asdict(tool) for tool in request.client_tools]}
 
 
 def _input_row(run: Run, caller: Caller, message: InputMessage) -> Message:

@@ -53,6 +53,8 @@ class RunRequest:
     messages: tuple[InputMessage, ...]
     #: Come before the messages: calls that wait are answered first.
     answers: AnswersInput | None = None
+    #: Instead of messages and answers: the id of a failed run whose own are in the context. Its turn goes on where it broke off.
+    goes_on_after: str | None = None
     #: None or "default": the agent's default conversation.
     conversation_id: str | None = None
     max_steps: int | None = None

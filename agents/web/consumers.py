@@ -12,10 +12,11 @@ from django.conf import settings
 from agents.runtime.events import RunEnded, StepStored
 from agents.streams import follow_batches
 from agents.web import fragments
+from agents.web.live_frame import AskedStep
 from agents.web.live_transcript import LiveRun
 from agents.web.sockets import PatientConsumer
 from agents.web.transcript_rows import load_frame, load_run, runs_since
-from agents.web.workbench_page import Bench, line_of, open_bench
+from agents.web.workbench_page import Bench, is_last_run, line_of, open_bench
 from letta_ade.accounts.websockets import resolve_websocket, until_shut_out
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, NotFound, Unauthenticated
@@ -37,6 +38,8 @@ class WorkbenchConsumer(PatientConsumer):
 
     async def connect(self) -> None:
         self._followed: set[str] = set()
+        #: Runs whose end is still to come here.
+        self._watched: set[str] = set()
         self._wanted: set[str] = set()
         self._is_wanted = asyncio.Event()
         #: By block, the version that the page shows.
@@ -66,11 +69,16 @@ class WorkbenchConsumer(PatientConsumer):
         match message["kind"]:
             case "run_started" if message["conversation_id"] == self.bench.conversation.id:
                 self._follow(message["run_id"], is_known=False)
-                self._want("blocks")
+                self._want("blocks", "waiting")
+            case "run_ended" if message["agent_id"] == self.bench.agent.id:
+                self._want("waiting")
+                if message["run_id"] not in self._watched:
+                    # It had ended before: what it waited for was cancelled.
+                    self.spawn(self._redraw_run(message["run_id"]))
             case "block_changed":
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
-                self._want("agent")
+                self._want("agent", "waiting")
 
     def _agent_id(self) -> str:
         agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]
@@ -82,7 +90,7 @@ class WorkbenchConsumer(PatientConsumer):
         run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
         self._shown = await threads.run(_versions, self.bench)
         if since is not None:
-            self._want("agent", "blocks", "context", "archival")
+            self._want("waiting", "agent", "blocks", "context", "archival")
         for run_id in run_ids:
             self._follow(run_id, is_known=run_id == since)
         await self.send(fragments.ready())
@@ -93,6 +101,7 @@ class WorkbenchConsumer(PatientConsumer):
     def _follow(self, run_id: str, *, is_known: bool) -> None:
         if run_id not in self._followed:
             self._followed.add(run_id)
+            self._watched.add(run_id)
             self.spawn(self._watch(run_id, is_known=is_known))
 
     async def _watch(self, run_id: str, *, is_known: bool) -> None:
@@ -101,27 +110,49 @@ class WorkbenchConsumer(PatientConsumer):
         if stored is None:
             return
         if not stored[0].has_ended:
-            frame = await threads.run(load_frame, run_id)
-            assert frame is not None, "the run was there a moment ago"
-            live = LiveRun(frame)
-            batches = follow_batches(run_id, pause_seconds=settings.EVENT_BATCH_SECONDS)
-            async with aclosing(batches) as follow:
-                async for batch in follow:
-                    for _, event in batch:
-                        live.apply(event)
-                    await self.send(fragments.live_frame(self.bench, live, is_known=is_known))
-                    is_known = True
-                    if any(isinstance(event, StepStored) for _, event in batch):
-                        self._want("context", "archival")
-                    if isinstance(batch[-1][1], RunEnded):
-                        break
+            asked = await self._follow_live(run_id, is_known=is_known)
+            is_known = True
             stored = await threads.run(load_run, run_id)
+            if asked is not None:
+                await self._redraw_run(asked.run_id)
+        self._watched.discard(run_id)
         if stored is not None:
             run, item = stored
             line = await threads.run(line_of, run)
             html = fragments.stored_run(self.bench, item, line, is_known=is_known)
             await self.send(html)
-            self._want("context", "archival")
+            self._want("waiting", "context", "archival")
+
+    async def _follow_live(self, run_id: str, *, is_known: bool) -> AskedStep | None:
+        """Tell the events of a run until its end; the step of an earlier run that it answered."""
+        frame = await threads.run(load_frame, run_id)
+        assert frame is not None, "the run was there a moment ago"
+        live = LiveRun(frame)
+        if frame.queued is not None:
+            live.wait_for_worker()
+            await self.send(fragments.live_frame(self.bench, live, is_known=is_known))
+            is_known = True
+        batches = follow_batches(run_id, pause_seconds=settings.EVENT_BATCH_SECONDS)
+        async with aclosing(batches) as follow:
+            async for batch in follow:
+                live.apply_all([event for _, event in batch])
+                await self.send(fragments.live_frame(self.bench, live, is_known=is_known))
+                is_known = True
+                if any(isinstance(event, StepStored) for _, event in batch):
+                    self._want("context", "archival")
+                if isinstance(batch[-1][1], RunEnded):
+                    break
+        return frame.asked
+
+    async def _redraw_run(self, run_id: str) -> None:
+        """A run that has ended, on the page already: something came to it later."""
+        stored = await threads.run(load_run, run_id)
+        if stored is not None and stored[0].conversation_id == self.bench.conversation.id:
+            run, item = stored
+            is_last = await threads.run(is_last_run, run)
+            line = await threads.run(line_of, run)
+            html = fragments.earlier_run(self.bench, item)
+            await self.send(html + (fragments.run_line(self.bench, line) if is_last else ""))
 
     def _want(self, *parts: str) -> None:
         self._wanted.update(parts)

@@ -10,8 +10,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from agents.web import workbench_memory, workbench_page
-from agents.web.live_transcript import LiveRun, RunLine
+from agents.web.live_transcript import LiveRun
+from agents.web.run_line import RunLine
 from agents.web.transcript import RunItem
+from agents.web.waiting_card import load_card
 from agents.web.workbench_page import Bench
 
 _AGENT_PARTS = ("identity", "model", "system", "tools")
@@ -26,9 +28,9 @@ def live_frame(bench: Bench, live: LiveRun, *, is_known: bool) -> str:
     """What the last events changed; the whole run when the page has not drawn it from this connection yet."""
     changes = live.take_changes()
     line = run_line(bench, live.line())
-    if not is_known or live.is_first_frame:
+    if not is_known or live.is_first_frame or changes.is_whole:
         live.is_first_frame = False
-        return _run(bench, live.item(), is_known=is_known) + line
+        return _run(bench, live.item(), is_known=is_known) + _asked_step(bench, live) + line
     html = []
     if changes.has_inputs:
         context = {**bench.base, "run": live.item(), "oob": "morph"}
@@ -54,6 +56,18 @@ def live_frame(bench: Bench, live: LiveRun, *, is_known: bool) -> str:
     return "".join(html) + (line if changes.has_line else "")
 
 
+def _asked_step(bench: Bench, live: LiveRun) -> str:
+    """The step of an earlier run whose calls are being answered."""
+    if live.asked_id is None:
+        return ""
+    return _render("step", bench, run=live.item(), step=live.steps[live.asked_id], oob="morph")
+
+
+def earlier_run(bench: Bench, run: RunItem) -> str:
+    """A run that has ended and is on the page, as it is stored now."""
+    return _run(bench, run, is_known=True)
+
+
 def stored_run(bench: Bench, run: RunItem, line: RunLine, *, is_known: bool) -> str:
     """A run that has ended, as it is stored."""
     return _run(bench, run, is_known=is_known) + run_line(bench, line)
@@ -69,11 +83,13 @@ def run_line(bench: Bench, line: RunLine) -> str:
 
 
 def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_blocks: bool) -> str:
-    """Parts of the side panes. Names: agent, blocks, context, archival, or the id of a block.
+    """Parts beside the transcript. Names: waiting, agent, blocks, context, archival, or the id of a block.
 
     `shown` are the versions that the page shows; lines that are newer flash.
     """
     html = _agent_parts(bench) if "agent" in wanted else []
+    if "waiting" in wanted:
+        html.append(_render("waiting", bench, waiting=load_card(bench.conversation), oob="morph"))
     changed = wanted & shown.keys()
     if draws_all_blocks or changed:
         html += _block_parts(bench, changed, shown, draws_all=draws_all_blocks)

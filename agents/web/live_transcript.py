@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from agents.models import Message
 from agents.runtime.events import (
@@ -16,6 +16,7 @@ from agents.runtime.events import (
     ReasoningDelta,
     ReasoningHidden,
     RunEnded,
+    RunResumed,
     RunStarted,
     StepStarted,
     StepStored,
@@ -24,6 +25,9 @@ from agents.runtime.events import (
     ToolCallStarted,
     ToolStarted,
 )
+from agents.runtime.spoken import Spoken
+from agents.web.live_frame import LiveChanges, RunFrame
+from agents.web.run_line import Phase, RunLine, end_of
 from agents.web.transcript import (
     CallItem,
     Item,
@@ -33,59 +37,13 @@ from agents.web.transcript import (
     StepItem,
     TextItem,
     ThoughtItem,
-    call_id,
+    called_tools,
+    decisions_from,
     ending_words,
     fault_from,
     input_from,
-    item_id,
-    step_from,
 )
-
-Phase = Literal["queued", "thinking", "writing", "tool", "saving", "completed", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFrame:
-    """What is known of a run besides its events."""
-
-    run_id: str
-    agent_name: str
-    #: The number of its first step, counted in the conversation.
-    first_number: int
-    day: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLine:
-    """The line above the composer."""
-
-    run_id: str
-    phase: Phase
-    #: The model, the tool, or the reason.
-    about: str = ""
-    elapsed_ms: float | None = None
-    step_count: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    @property
-    def is_busy(self) -> bool:
-        return self.phase not in ("completed", "failed", "cancelled")
-
-
-@dataclass(slots=True, kw_only=True)
-class LiveChanges:
-    """What has to be drawn anew. Ids of elements; an element of a new or redrawn step is not named again."""
-
-    new_steps: list[str] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-    #: (step id, item id)
-    new_items: list[tuple[str, str]] = field(default_factory=list)
-    items: list[tuple[str, str]] = field(default_factory=list)
-    #: Text that came after what is shown, by (step id, item id).
-    tails: dict[tuple[str, str], str] = field(default_factory=dict)
-    has_inputs: bool = False
-    has_line: bool = False
+from agents.web.transcript_steps import ANSWER_TOOL, call_id, item_id, step_from
 
 
 class LiveRun:
@@ -99,18 +57,36 @@ class LiveRun:
         self.is_first_frame = True
         self._names = names or {}
         self._message_ids: dict[str, str] = {}
+        #: By step, the ids of its tool calls; by call, the words that it says.
+        self._calls: dict[str, list[str]] = {}
+        self._spoken: dict[str, Spoken] = {}
+        self._speaks = frame.speaks_by_tool
+        #: The events that are told first are those of a process that has left the run.
+        self._is_left = frame.is_handed_over
+        #: What the next step begins with.
+        self._remark = ""
         self._run = RunItem(id=frame.run_id, day=frame.day, is_live=True)
         self._line = RunLine(run_id=frame.run_id, phase="queued")
         self._changes = LiveChanges()
-        self._caller_name = ""
+        self._caller_name = frame.queued_by
         self._model = ""
         self._started: datetime | None = None
         #: When what is going on began, on this process's clock.
         self._since: dict[str, float] = {}
+        if frame.asked is not None:
+            self.steps[frame.asked.id] = frame.asked.item()
+        if frame.queued is not None:
+            self._show_inputs(frame.queued)
+
+    @property
+    def asked_id(self) -> str | None:
+        """The step of an earlier run that this one answers: among `steps`, and no part of `item()`."""
+        return self.frame.asked.id if self.frame.asked is not None else None
 
     def item(self) -> RunItem:
         """The whole run as it stands."""
-        return replace(self._run, steps=tuple(self.steps.values()))
+        own = tuple(step for step_id, step in self.steps.items() if step_id != self.asked_id)
+        return replace(self._run, steps=own)
 
     def line(self) -> RunLine:
         """The run line as it stands."""
@@ -127,6 +103,14 @@ class LiveRun:
         """What changed since the last call."""
         changes, self._changes = self._changes, LiveChanges()
         return changes
+
+    def apply_all(self, events: Sequence[Event]) -> None:
+        """Take the next events, all that are there."""
+        for event in events:
+            self.apply(event)
+        if self._is_left and not any(isinstance(event, RunResumed | RunEnded) for event in events):
+            self.wait_for_worker()
+        self._is_left = False
 
     def apply(self, event: Event) -> None:
         """Take the next event."""
@@ -153,21 +137,41 @@ class LiveRun:
                 self._store(event)
             case BlockChanged():
                 self._change_block(event)
+            case RunResumed():
+                self._resume(event)
             case RunEnded():
                 self._end(event)
 
     def _start(self, event: RunStarted) -> None:
         self._caller_name, self._model = event.caller_name, event.model
+        self._speaks = event.loop == "heartbeat"
         self._started = datetime.fromisoformat(event.started_at)
-        messages = [Message.from_data(data) for data in event.inputs]
-        inputs = tuple(input_from(message, self._names, event.caller_name) for message in messages)
+        self._show_inputs([Message.from_data(data) for data in event.inputs])
+        self._phase("queued", "")
+
+    def _show_inputs(self, messages: Iterable[Message]) -> None:
+        inputs = tuple(input_from(message, self._names, self._caller_name) for message in messages)
         self._run = replace(self._run, inputs=inputs)
         self._changes.has_inputs = True
-        self._phase("queued", "")
+
+    def wait_for_worker(self) -> None:
+        """Nobody works on the run at the moment; its next event says that somebody does."""
+        self._phase("queued", "waits for a worker")
+
+    def _resume(self, event: RunResumed) -> None:
+        """What was told of a step that was not stored is void."""
+        self.steps = {step_id: step for step_id, step in self.steps.items() if not step.is_live}
+        self._changes = LiveChanges(has_inputs=True, has_line=True, is_whole=True)
+        stored = "1 step was" if event.steps == 1 else f"{event.steps} steps were"
+        self._remark = f"Taken up by another process; {stored} stored before"
+        self._phase("queued", "taken up again")
 
     def _begin_step(self, event: StepStarted) -> None:
         number = self.frame.first_number + event.number - 1
-        self.steps[event.step_id] = StepItem(id=event.step_id, number=number, is_live=True)
+        self.steps[event.step_id] = StepItem(
+            id=event.step_id, number=number, is_live=True, remark=self._remark
+        )
+        self._remark = ""
         self._message_ids[event.step_id] = event.message_id
         self._changes.new_steps.append(event.step_id)
         self._phase("thinking", self._model)
@@ -190,60 +194,72 @@ class LiveRun:
         return kind(id=element_id, is_live=not values.get("is_hidden"), **{"text": "", **values})
 
     def _add_call(self, event: ToolCallStarted | ToolCallDelta) -> None:
-        step = self.steps[event.step_id]
-        known = self._call(event.step_id, event.tool_call_id)
-        if known is None:
-            place = sum(isinstance(each, CallItem) for each in step.items)
-            known = CallItem(
-                id=call_id(event.step_id, place),
+        known = self._calls.setdefault(event.step_id, [])
+        if event.tool_call_id not in known:
+            known.append(event.tool_call_id)
+        if self._speaks and event.name == ANSWER_TOOL.name and not event.is_request:
+            self._say(event)
+            return
+        call = self._call(event.step_id, event.tool_call_id)
+        if call is None:
+            call = CallItem(
+                id=call_id(event.step_id, known.index(event.tool_call_id)),
                 tool_call_id=event.tool_call_id,
                 name=event.name,
                 arguments="",
                 state="writing",
             )
-            self._append(event.step_id, known)
+            self._append(event.step_id, call)
         if isinstance(event, ToolCallDelta):
-            self._put(event.step_id, replace(known, arguments=known.arguments + event.arguments))
+            self._put(event.step_id, replace(call, arguments=call.arguments + event.arguments))
         self._phase("writing", event.name)
+
+    def _say(self, event: ToolCallStarted | ToolCallDelta) -> None:
+        """A call that is what the agent says."""
+        spoken = self._spoken.setdefault(event.tool_call_id, Spoken(ANSWER_TOOL.argument))
+        if isinstance(event, ToolCallDelta) and (words := spoken.feed(event.arguments)):
+            self._add_text(event.step_id, TextItem, words)
+        self._phase("writing", self._model)
 
     def _retry(self, event: CallRetried) -> None:
         self._message_ids[event.step_id] = event.message_id
         step = self.steps[event.step_id]
         reason = f"Attempt {event.attempt + 1}: {event.reason}"
-        self.steps[event.step_id] = replace(step, items=(), retry_reason=reason)
+        self.steps[event.step_id] = replace(step, items=(), remark=reason)
+        for tool_call_id in self._calls.pop(event.step_id, ()):
+            self._spoken.pop(tool_call_id, None)
         self._redraw(event.step_id)
         self._phase("thinking", self._model)
 
     def _run_call(self, event: ToolStarted) -> None:
-        self._finish_texts(event.step_id)
+        if event.step_id in self.steps:
+            self._finish_texts(event.step_id)
         known = self._call(event.step_id, event.tool_call_id)
         if known is not None:
             self._since[known.id] = time.monotonic()
             self._put(event.step_id, replace(known, arguments=event.arguments, state="running"))
-        self._phase("tool", event.name)
+        if event.tool_call_id not in self._spoken:
+            self._phase("tool", event.name)
 
     def _store(self, event: StepStored) -> None:
         inputs = set(event.input_ids)
         messages = [Message.from_data(data) for data in event.messages]
+        if event.number == 0:
+            self._store_answers(event.step_id, messages)
+            return
         step = self.steps.get(event.step_id)
         if inputs:
-            said = (message for message in messages if message.id in inputs)
-            self._run = replace(
-                self._run,
-                inputs=tuple(input_from(message, self._names, self._caller_name) for message in said),
-            )
-            self._changes.has_inputs = True
+            self._show_inputs(message for message in messages if message.id in inputs)
         if step is not None:
             stored = step_from(
                 event.step_id,
                 step.number,
                 [message for message in messages if message.id not in inputs],
-                Records(),
+                Records(speaks_by_tool=self._speaks),
             )
             timed = tuple(self._with_time(each) for each in stored.items)
-            self.steps[event.step_id] = replace(
-                stored, items=timed, tokens=event.usage.get("completion_tokens")
-            )
+            tokens = event.usage.get("completion_tokens")
+            self.steps[event.step_id] = replace(stored, items=timed, tokens=tokens, remark=step.remark)
             self._redraw(event.step_id)
         self._line = replace(
             self._line,
@@ -251,6 +267,19 @@ class LiveRun:
             completion_tokens=self._line.completion_tokens + (event.usage.get("completion_tokens") or 0),
         )
         self._changes.has_line = True
+        self._phase("saving", "")
+
+    def _store_answers(self, step_id: str, messages: Sequence[Message]) -> None:
+        """What was decided about the calls of an earlier step, and what came of them."""
+        asked = self.frame.asked
+        tools = called_tools(asked.messages) if asked is not None else {}
+        answers = [message for message in messages if message.approvals is not None]
+        decisions = decisions_from(answers, self._names, tools, self._caller_name)
+        self._run = replace(self._run, decisions=decisions)
+        self._changes.has_inputs = True
+        if asked is not None and asked.id == step_id:
+            self.steps[step_id] = asked.item(messages)
+            self._redraw(step_id)
         self._phase("saving", "")
 
     def _with_time(self, item: Item) -> Item:
@@ -288,8 +317,7 @@ class LiveRun:
             ending=ending_words(event.stop_reason),
         )
         self._line = replace(self._line, elapsed_ms=event.duration_ms)
-        phase: Phase = event.status if event.status in ("failed", "cancelled") else "completed"  # type: ignore[assignment]  # both are phases
-        self._phase(phase, event.stop_reason.replace("_", " "))
+        self._phase(*end_of(event.status, event.stop_reason))
 
     def _finish_texts(self, step_id: str) -> None:
         for each in self.steps[step_id].items:

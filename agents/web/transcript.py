@@ -1,40 +1,28 @@
-"""What the transcript shows: runs, their steps, and what was said, called and written in each. Plain values, made from stored rows."""
+"""What the transcript shows: runs, their steps, and what was said, called, decided and written in each. Plain values."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from django.urls import reverse
+
 from agents.models import Message, Step
-from agents.models.message import MessageRole
-from letta_ade.llm.messages import reasoning_text
-from memory.history import count_changed_lines
-from memory.models import BlockVersion
+from agents.services.approvals import CLOSED
+from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
 
-CallState = Literal["writing", "running", "done", "failed"]
-
-#: Of the arguments in a row; the whole is one click away.
-_LINE_CHARACTERS = 200
-#: JSON shorter than this stays on one line.
-_ONE_LINE = 72
-#: Beyond this a text is shown as it is: colouring megabytes helps nobody.
-_MOST_COLOURED = 20_000
-
-_JSON_TOKEN = re.compile(
-    r'(?P<text>"(?:\\.|[^"\\])*")(?P<key>\s*:)?|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
-)
+CallState = Literal["writing", "running", "waiting", "done", "failed", "denied"]
+Verdict = Literal["approved", "denied", "returned", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodePiece:
-    """A piece of JSON and the class of its colour."""
+class ImageItem:
+    """An image of a message, served from here."""
 
-    text: str
-    css: str = ""
+    url: str
+    alt: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +33,7 @@ class InputItem:
     role: str
     who: str
     text: str
-    image_count: int
+    images: tuple[ImageItem, ...]
     at: datetime
     kind: Literal["input"] = "input"
 
@@ -87,6 +75,22 @@ class MemoryLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What somebody decided about a call that waited.
+
+    `failed`: the client's tool returned an error; `cancelled`: nobody answered, and the request was taken back.
+    """
+
+    id: str
+    tool_call_id: str
+    tool: str
+    verdict: Verdict
+    who: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallItem:
     """A tool call as a row, with what went in and came out."""
 
@@ -100,6 +104,7 @@ class CallItem:
     stderr: str = ""
     elapsed_ms: float | None = None
     changes: tuple[MemoryLine, ...] = ()
+    decision: Decision | None = None
     kind: Literal["call"] = "call"
 
     @property
@@ -142,8 +147,8 @@ class StepItem:
     at: datetime | None = None
     tokens: int | None = None
     is_live: bool = False
-    #: Where `items` begin to be asked again: the reason of the last retry.
-    retry_reason: str = ""
+    #: Why it begins anew: the reason of the last retry, or that another process took the run up.
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +158,8 @@ class Fault:
     title: str
     detail: str
     request_id: str | None
-    can_retry: bool
+    #: The HTTP status that a client is told.
+    status: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +167,8 @@ class RunItem:
     """A run as the transcript shows it. `day` stands above the first one of a day."""
 
     id: str
+    #: About calls of an earlier step.
+    decisions: tuple[Decision, ...] = ()
     inputs: tuple[InputItem, ...] = ()
     steps: tuple[StepItem, ...] = ()
     day: datetime | None = None
@@ -168,6 +176,8 @@ class RunItem:
     fault: Fault | None = None
     #: How it ended, when not by the agent's own decision.
     ending: str = ""
+    #: What befell the processes that worked on it.
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +189,8 @@ class Records:
     changes: Mapping[str, tuple[MemoryLine, ...]] = field(default_factory=dict)
     #: Public id → name.
     names: Mapping[str, str] = field(default_factory=dict)
+    #: What the agent says are calls of a tool (`AnswerTool`).
+    speaks_by_tool: bool = False
 
 
 _ENDINGS = {
@@ -186,6 +198,7 @@ _ENDINGS = {
     "max_steps": "Stopped: the run took as many steps as it was allowed",
     "max_tokens_exceeded": "Stopped: the answer reached the model's limit of output tokens",
     "no_tool_call": "Stopped: the model called no tool",
+    "invalid_tool_call": "Stopped: a tool rule prefills arguments that the tool does not take",
 }
 
 
@@ -203,8 +216,16 @@ def fault_from(error: Mapping[str, Any] | None) -> Fault | None:
         title=str(error.get("message") or "The run failed."),
         detail="" if detail is None else str(detail),
         request_id=error.get("request_id"),
-        can_retry=True,
+        status=error.get("http_status"),
     )
+
+
+def remark_on(attempts: int) -> str:
+    """What is said about a run that cost so many processes their life."""
+    if not attempts:
+        return ""
+    times = "once" if attempts == 1 else f"{attempts} times"
+    return f"Its server process ended {times}; another one went on after the last stored step"
 
 
 def input_from(message: Message, names: Mapping[str, str], default_name: str = "") -> InputItem:
@@ -215,169 +236,55 @@ def input_from(message: Message, names: Mapping[str, str], default_name: str = "
         role=message.role,
         who=who,
         text=text_of(message.content),
-        image_count=sum(part.get("type") == "image" for part in message.content),
+        images=_images_of(message, who),
         at=message.created_at,
     )
 
 
-def step_from(step_id: str, number: int, messages: Sequence[Message], records: Records) -> StepItem:
-    """A stored step: the messages that it wrote, its inputs left out."""
-    row = records.steps.get(step_id)
-    returns = {each["tool_call_id"]: each for message in messages for each in message.tool_returns}
-    items: list[Item] = []
-    for message in messages:
-        if message.role == MessageRole.ASSISTANT:
-            items += _said(message, row)
-            items += [
-                _call(step_id, place, call, returns.get(call["id"]), records)
-                for place, call in enumerate(message.tool_calls)
-            ]
-        elif message.role == MessageRole.USER:
-            items.append(NoteItem(id=message.id, text=_note(text_of(message.content))))
-    said = next((message for message in messages if message.role == MessageRole.ASSISTANT), None)
-    return StepItem(
-        id=step_id,
-        number=number,
-        items=tuple(items),
-        at=said.created_at if said else None,
-        tokens=row.completion_tokens if row else None,
+def _images_of(message: Message, who: str) -> tuple[ImageItem, ...]:
+    count = sum(part.get("type") == "image" for part in message.content)
+    query = f"?run={message.run_id}" if message.run_id else ""
+    return tuple(
+        ImageItem(
+            url=reverse("agents:image", args=[message.agent_id, message.id, place]) + query,
+            alt=f"Image {place} of {count}, sent by {who}" if count > 1 else f"Image sent by {who}",
+        )
+        for place in range(1, count + 1)
     )
 
 
-def _said(message: Message, row: Step | None) -> list[Item]:
-    items: list[Item] = []
-    total = sum(len(part.get("text") or reasoning_text(part)) for part in message.content)
-    for part in message.content:
-        match part.get("type"):
-            case "text" if part["text"]:
-                last = items[-1] if items else None
-                if isinstance(last, TextItem):
-                    items[-1] = replace(last, text=last.text + part["text"])
-                else:
-                    items.append(TextItem(id=item_id(message.id, items, TextItem), text=part["text"]))
-            case "reasoning" | "summarized_reasoning" if thought := reasoning_text(part):
-                elapsed = _share_of_call(len(thought), total, row)
-                last = items[-1] if items else None
-                if isinstance(last, ThoughtItem):
-                    elapsed = (last.elapsed_ms or 0) + (elapsed or 0) if elapsed is not None else None
-                    items[-1] = replace(last, text=last.text + thought, elapsed_ms=elapsed)
-                else:
-                    items.append(
-                        ThoughtItem(
-                            id=item_id(message.id, items, ThoughtItem),
-                            text=thought,
-                            elapsed_ms=elapsed,
-                            is_about=True,
-                        )
-                    )
-            case "redacted_reasoning" | "omitted_reasoning" | "summarized_reasoning":
-                items.append(ThoughtItem(id=item_id(message.id, items, ThoughtItem), text="", is_hidden=True))
-    return items
-
-
-def _share_of_call(characters: int, total: int, row: Step | None) -> float | None:
-    """How long a part took, by its share of what the call streamed."""
-    if row is None or row.llm_request_ns is None or not total:
-        return None
-    return row.llm_request_ns / 1e6 * characters / total
-
-
-def item_id(message_id: str, items: Sequence[Any], kind: type[Any]) -> str:
-    """The id of the next item of this kind in a message; the first text has the message's own."""
-    count = sum(isinstance(each, kind) for each in items)
-    prefix = message_id if kind is TextItem else f"thought-{message_id}"
-    return prefix if count == 0 else f"{prefix}-{count + 1}"
-
-
-def _call(
-    step_id: str, place: int, call: Mapping[str, Any], answer: Mapping[str, Any] | None, records: Records
-) -> CallItem:
-    return CallItem(
-        id=call_id(step_id, place),
-        tool_call_id=call["id"],
-        name=call["name"],
-        arguments=call["arguments"],
-        state="failed" if answer and answer["status"] == "error" else "done",
-        result=answer["text"] if answer else None,
-        stdout="\n".join(answer.get("stdout") or ()) if answer else "",
-        stderr="\n".join(answer.get("stderr") or ()) if answer else "",
-        elapsed_ms=answer.get("duration_ms") if answer else None,
-        changes=records.changes.get(call["id"], ()),
+def decisions_from(
+    answers: Iterable[Message], names: Mapping[str, str], tools: Mapping[str, str], default_name: str = ""
+) -> tuple[Decision, ...]:
+    """What these answers decide; `tools` has the name of the tool by tool call id."""
+    return tuple(
+        Decision(
+            id=f"decision-{message.id}-{place}",
+            tool_call_id=item["tool_call_id"],
+            tool=tools.get(item["tool_call_id"], "a call"),
+            verdict=_verdict(item),
+            who=names.get(message.created_by_id or "") or default_name or "Somebody",
+            at=message.created_at,
+            reason="" if item.get("reason") == CLOSED else str(item.get("reason") or ""),
+        )
+        for message in answers
+        for place, item in enumerate(message.approvals or ())
     )
 
 
-def call_id(step_id: str, place: int) -> str:
-    """The element id of a call: a provider's own id may hold any character."""
-    return f"call-{step_id}-{place}"
+def _verdict(item: Mapping[str, Any]) -> Verdict:
+    if item.get("reason") == CLOSED:
+        return "cancelled"
+    if item["type"] == "approval":
+        return "approved" if item["approve"] else "denied"
+    return "failed" if item["status"] == "error" else "returned"
 
 
-def _note(text: str) -> str:
-    """What a note of the loop says; it is stored as JSON with a reason."""
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return text
-    return str(data.get("reason", text)) if isinstance(data, dict) else text
+def called_tools(messages: Iterable[Message]) -> dict[str, str]:
+    """The names of the tools that these messages call, by tool call id."""
+    return {call["id"]: call["name"] for message in messages for call in message.tool_calls}
 
 
 def text_of(content: Iterable[Mapping[str, Any]]) -> str:
     """The text of stored content parts."""
     return "".join(part["text"] for part in content if part.get("type") == "text")
-
-
-def memory_lines(
-    versions: Iterable[BlockVersion], before: Mapping[tuple[str, int], str]
-) -> dict[str, tuple[MemoryLine, ...]]:
-    """Writes by the tool call that made them; `before` has the values of (block id, number)."""
-    found: dict[str, tuple[MemoryLine, ...]] = {}
-    for version in versions:
-        lines = count_changed_lines(before.get((version.block_id, version.number - 1), ""), version.value)
-        line = MemoryLine(
-            block_id=version.block_id,
-            label=version.label,
-            from_version=version.number - 1,
-            to_version=version.number,
-            added=lines.added,
-            removed=lines.removed,
-        )
-        call = version.tool_call_id or ""
-        found[call] = (*found.get(call, ()), line)
-    return found
-
-
-def arguments_line(arguments: str) -> str:
-    """`label="human", insert_line=12`: the arguments of a call on one line."""
-    try:
-        data = json.loads(arguments)
-    except ValueError:
-        return arguments[:_LINE_CHARACTERS]
-    if not isinstance(data, dict):
-        return arguments[:_LINE_CHARACTERS]
-    pairs = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
-    return ", ".join(pairs)[:_LINE_CHARACTERS]
-
-
-def code_pieces(text: str) -> tuple[CodePiece, ...]:
-    """JSON in pieces with colours, broken into lines when it is long; any other text as it is."""
-    if len(text) > _MOST_COLOURED or text[:1] not in ("{", "["):
-        return (CodePiece(text=text),) if text else ()
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return (CodePiece(text=text),)
-    line = json.dumps(data, ensure_ascii=False)
-    pretty = line if len(line) <= _ONE_LINE else json.dumps(data, ensure_ascii=False, indent=2)
-    pieces, end = [], 0
-    for match in _JSON_TOKEN.finditer(pretty):
-        if match.start() > end:
-            pieces.append(CodePiece(text=pretty[end : match.start()]))
-        if match["text"]:
-            pieces.append(CodePiece(text=match["text"], css="ck" if match["key"] else "cs"))
-            if match["key"]:
-                pieces.append(CodePiece(text=match["key"]))
-        else:
-            pieces.append(CodePiece(text=match.group(), css="cn"))
-        end = match.end()
-    if end < len(pretty):
-        pieces.append(CodePiece(text=pretty[end:]))
-    return tuple(pieces)

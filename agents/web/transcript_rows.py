@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
 
-from agents.models import Agent, Conversation, Message, Run, RunEvent, Step
+from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease, Step
 from agents.models.message import MessageRole
 from agents.runtime.events import event_from_data
-from agents.web.live_transcript import LiveRun, RunFrame
+from agents.services.agent_types import facts_of
+from agents.services.leases import QUEUE
+from agents.web.live_frame import AskedStep, RunFrame
+from agents.web.live_transcript import LiveRun
 from agents.web.transcript import (
     InputItem,
     Item,
@@ -23,13 +26,15 @@ from agents.web.transcript import (
     RunItem,
     TextItem,
     ThoughtItem,
+    called_tools,
+    decisions_from,
     ending_words,
     fault_from,
     input_from,
-    memory_lines,
-    step_from,
+    remark_on,
     text_of,
 )
+from agents.web.transcript_steps import memory_lines, step_from
 from letta_ade.accounts.models import ApiKey, User
 from letta_ade.core.ids import LOCAL_USER_ID
 from letta_ade.core.pagination import PageRequest, paginate
@@ -37,6 +42,7 @@ from memory.models import BlockVersion
 
 #: Runs that are shown at once.
 WINDOW = 20
+_SAID = (MessageRole.ASSISTANT, MessageRole.TOOL, MessageRole.APPROVAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +79,9 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
     if not runs:
         return []
     run_ids = [run.id for run in runs]
-    messages: dict[str, list[Message]] = defaultdict(list)
-    rows = Message.objects.filter(run_id__in=run_ids).defer("search", "text").order_by("created_at", "id")
-    for message in rows:
-        messages[message.run_id or ""].append(message)
-    records = _records(run_ids, messages)
+    steps = Step.objects.filter(run_id__in=run_ids).in_bulk()
+    rows = _messages(Q(run_id__in=run_ids) | Q(step_id__in=list(steps)))
+    records = _records(agent, steps, rows)
     step_ids: dict[str, list[str]] = defaultdict(list)
     for step in sorted(records.steps.values(), key=lambda step: step.number):
         step_ids[step.run_id].append(step.id)
@@ -87,10 +91,9 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
         day = run.created_at if run.created_at.date() != day_before else None
         day_before = run.created_at.date()
         if run.has_ended:
-            items.append(_ended_run(run, messages[run.id], step_ids[run.id], records, number, day))
+            items.append(_ended_run(run, rows, step_ids[run.id], records, number, day))
         else:
-            frame = RunFrame(run_id=run.id, agent_name=agent.name, first_number=number + 1, day=day)
-            items.append(_live_run(frame, records))
+            items.append(_live_run(_frame(run, agent, number + 1, day), records))
         number += len(step_ids[run.id])
     return items
 
@@ -101,7 +104,51 @@ def load_frame(run_id: str) -> RunFrame | None:
     if run is None:
         return None
     day = run.created_at if run.created_at.date() != _day_before(run) else None
-    return RunFrame(run_id=run.id, agent_name=run.agent.name, first_number=_steps_before(run) + 1, day=day)
+    return _frame(run, run.agent, _steps_before(run) + 1, day)
+
+
+def _frame(run: Run, agent: Agent, first_number: int, day: datetime | None) -> RunFrame:
+    lease = RunLease.objects.filter(run=run).first()
+    asked = run.request or {}
+    queued = asked.get("inputs", []) if lease is not None and lease.owner == QUEUE else None
+    return RunFrame(
+        run_id=run.id,
+        agent_name=agent.name,
+        first_number=first_number,
+        day=day,
+        speaks_by_tool=facts_of(agent.agent_type).is_heartbeat,
+        queued=None if queued is None else tuple(Message.from_data(data) for data in queued),
+        is_handed_over=queued is not None and RunEvent.objects.filter(run=run).exists(),
+        queued_by=asked.get("caller", {}).get("name", ""),
+        asked=_asked_step(run, agent),
+    )
+
+
+def _asked_step(run: Run, agent: Agent) -> AskedStep | None:
+    """The step of an earlier run whose calls this one answers."""
+    answer = run.messages.filter(role=MessageRole.APPROVAL, approvals__isnull=False).only("step_id").first()
+    if answer is None:
+        entry = run.conversation.entries.order_by("-position").select_related("message").first()
+        if entry is None or entry.message.role != MessageRole.APPROVAL or not entry.message.tool_calls:
+            return None
+        answer = entry.message
+    step = Step.objects.filter(id=answer.step_id).exclude(run=run).select_related("run").first()
+    if step is None:
+        return None
+    rows = [message for message in _messages(Q(step=step)) if message.run_id != run.id]
+    said = _of_steps(step.run, rows, [step.id])
+    earlier = step.run.steps.filter(number__lte=step.number).count()
+    return AskedStep(
+        id=step.id,
+        run_id=step.run_id,
+        number=_steps_before(step.run) + earlier,
+        messages=tuple(said[step.id]),
+        records=_records(agent, {step.id: step}, rows),
+    )
+
+
+def _messages(which: Q) -> list[Message]:
+    return list(Message.objects.filter(which).defer("search", "text").order_by("created_at", "id"))
 
 
 def load_run(run_id: str) -> tuple[Run, RunItem] | None:
@@ -123,26 +170,29 @@ def runs_since(conversation_id: str, run_id: str | None, limit: int = 50) -> lis
 def _live_run(frame: RunFrame, records: Records) -> RunItem:
     live = LiveRun(frame, names=records.names)
     rows = RunEvent.objects.filter(run_id=frame.run_id).order_by("seq")
-    for type_name, data in rows.values_list("type", "data"):
-        live.apply(event_from_data(type_name, data))
+    live.apply_all([event_from_data(*row) for row in rows.values_list("type", "data")])
     return live.item()
 
 
 def _ended_run(
     run: Run,
-    messages: Sequence[Message],
+    rows: Sequence[Message],
     step_ids: Sequence[str],
     records: Records,
     steps_before: int,
     day: datetime | None,
 ) -> RunItem:
-    inputs, said = split_inputs(messages)
-    by_step: dict[str, list[Message]] = defaultdict(list)
-    for message in said:
-        by_step[message.step_id or ""].append(message)
+    by_step = _of_steps(run, rows, step_ids)
+    own = [message for message in rows if message.run_id == run.id]
+    answers = [message for message in own if message.approvals is not None and message.step_id not in by_step]
+    tools = called_tools(rows)
+    if answers and not all(item["tool_call_id"] in tools for item in answers[0].approvals or ()):
+        # They were asked in a run that is further up than this window.
+        tools = called_tools(_messages(Q(step_id=answers[0].step_id)))
     return RunItem(
         id=run.id,
-        inputs=tuple(input_from(message, records.names) for message in inputs),
+        decisions=decisions_from(answers, records.names, tools),
+        inputs=tuple(input_from(message, records.names) for message in inputs_of(own, step_ids)),
         steps=tuple(
             step_from(step_id, steps_before + place, by_step[step_id], records)
             for place, step_id in enumerate(step_ids, start=1)
@@ -151,27 +201,43 @@ def _ended_run(
         day=day,
         fault=fault_from(run.metadata.get("error")),
         ending=ending_words(run.stop_reason),
+        remark=remark_on(run.attempts),
     )
 
 
-def split_inputs(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
-    """The messages of the request, and what the run wrote after them."""
-    for place, message in enumerate(messages):
-        if message.role in (MessageRole.ASSISTANT, MessageRole.TOOL) and message.step_id is not None:
-            return list(messages[:place]), list(messages[place:])
-    return list(messages), []
+def _of_steps(run: Run, rows: Sequence[Message], step_ids: Sequence[str]) -> dict[str, list[Message]]:
+    """What each step wrote, the inputs of the run left out, and what was answered to it later."""
+    own = [message for message in rows if message.run_id == run.id]
+    inputs = {message.id for message in inputs_of(own, step_ids)}
+    by_step: dict[str, list[Message]] = {step_id: [] for step_id in step_ids}
+    for message in rows:
+        if message.step_id in by_step and message.id not in inputs:
+            by_step[message.step_id].append(message)
+    return by_step
 
 
-def _records(run_ids: Sequence[str], messages: dict[str, list[Message]]) -> Records:
-    authors = {each.created_by_id for rows in messages.values() for each in rows if each.created_by_id}
+def inputs_of(messages: Sequence[Message], step_ids: Collection[str]) -> list[Message]:
+    """The messages of a run's request, among all that the run stored; `step_ids` are its own steps."""
+    found = []
+    for message in messages:
+        if message.step_id and message.step_id not in step_ids:
+            continue  # an answer to an earlier run, and what came of it
+        if message.step_id and message.role in _SAID:
+            break
+        found.append(message)
+    return found
+
+
+def _records(agent: Agent, steps: Mapping[str, Step], rows: Sequence[Message]) -> Records:
     return Records(
-        steps=Step.objects.filter(run_id__in=run_ids).in_bulk(),
-        changes=_changes(run_ids),
-        names=author_names(authors),
+        steps=steps,
+        changes=_changes({message.run_id for message in rows if message.run_id}),
+        names=author_names({message.created_by_id for message in rows if message.created_by_id}),
+        speaks_by_tool=facts_of(agent.agent_type).is_heartbeat,
     )
 
 
-def _changes(run_ids: Sequence[str]) -> dict[str, tuple[MemoryLine, ...]]:
+def _changes(run_ids: Collection[str]) -> dict[str, tuple[MemoryLine, ...]]:
     versions = list(BlockVersion.objects.filter(run_id__in=run_ids).order_by("created_at"))
     if not versions:
         return {}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-from django.http import HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.http import HttpResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from agents.models import Message, RunEvent
 from agents.models.message import MessageRole
 from agents.services.context import parts_of
 from agents.services.execution import cancel_runs, start_run
+from agents.services.images import embed_images
 from agents.services.run_requests import InputMessage, RunRequest
 from agents.services.runs import get_run_for
-from agents.web.transcript_rows import load_transcript, split_inputs
+from agents.web.image_parts import image_parts
+from agents.web.replies import answer, refusal
+from agents.web.transcript_rows import inputs_of, load_transcript
 from agents.web.workbench_page import open_bench, page_context
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
@@ -45,25 +48,26 @@ def older_runs(request: PageRequest, agent_id: str) -> HttpResponse:
 
 @require_POST
 async def send_message(request: PageRequest, agent_id: str) -> HttpResponse:
-    """Start a run with what was typed. The page hears of it over its websocket."""
+    """Start a run with what was typed and the images beside it. The page hears of it over its websocket."""
     role = request.POST.get("role", "user")
     text = request.POST.get("text", "").replace("\r\n", "\n").strip()
     try:
         if role not in ("user", "system"):
             raise Invalid(f"A message is from the user or the system, not from {role!r}.")
-        if not text:
+        images = image_parts(request.FILES.getlist("images"))
+        if not text and not images:
             raise Invalid("Write a message first.")
         message = InputMessage(
             role=cast(Role, role),
-            content=(TextPart(text=text),),
+            content=(*((TextPart(text=text),) if text else ()), *images),
             otid=request.POST.get("otid") or None,
         )
-        started = await start_run(
-            caller=request.caller, request=RunRequest(agent_id=agent_id, messages=(message,))
-        )
+        asked = RunRequest(agent_id=agent_id, messages=(message,))
+        asked = await embed_images(caller=request.caller, request=asked)
+        started = await start_run(caller=request.caller, request=asked)
     except AdeError as error:
-        return _refusal(request, error)
-    return _answer(request, agent_id, {"run_id": started.run_id})
+        return refusal(request, error)
+    return answer(request, agent_id, {"run_id": started.run_id})
 
 
 @require_POST
@@ -74,53 +78,46 @@ async def stop(request: PageRequest, agent_id: str) -> HttpResponse:
     except Conflict:
         stopped = {}
     except AdeError as error:
-        return _refusal(request, error)
-    return _answer(request, agent_id, {"run_ids": list(stopped)})
+        return refusal(request, error)
+    return answer(request, agent_id, {"run_ids": list(stopped)})
 
 
 @require_POST
 async def ask_again(request: PageRequest, agent_id: str, run_id: str) -> HttpResponse:
-    """Send the messages of a run that failed once more, as a new run."""
+    """Take up what a failed run was asked: where it broke off when that is in the context, and else from its messages on."""
     try:
-        messages = await threads.run(_inputs_of, request.caller, agent_id, run_id)
-        started = await start_run(
-            caller=request.caller, request=RunRequest(agent_id=agent_id, messages=messages)
-        )
+        asked = await threads.run(_again, request.caller, agent_id, run_id)
+        started = await start_run(caller=request.caller, request=asked)
     except AdeError as error:
-        return _refusal(request, error)
-    return _answer(request, agent_id, {"run_id": started.run_id})
+        return refusal(request, error)
+    return answer(request, agent_id, {"run_id": started.run_id})
 
 
-def _inputs_of(caller: Caller, agent_id: str, run_id: str) -> tuple[InputMessage, ...]:
+def _again(caller: Caller, agent_id: str, run_id: str) -> RunRequest:
+    caller.check("edit")
     run = get_run_for(caller=caller, run_id=run_id)
     if run.agent_id != agent_id:
         raise NotFound(f"The agent has no run {run_id!r}.")
     rows = list(Message.objects.filter(run=run).defer("search", "text").order_by("created_at", "id"))
-    inputs, _ = split_inputs(rows)
+    inputs = inputs_of(rows, list(run.steps.values_list("id", flat=True)))
+    if rows and not any(message.is_err for message in inputs):
+        # The model has it in its context, and must not read it twice.
+        return RunRequest(
+            agent_id=agent_id, conversation_id=run.conversation_id, messages=(), goes_on_after=run.id
+        )
     if not inputs:  # the run ended before it could store them; its first event has them
         first = RunEvent.objects.filter(run=run, seq=1, type="RunStarted").first()
         inputs = [Message.from_data(data) for data in (first.data["inputs"] if first else ())]
     if not inputs:
         raise NotFound("What this run was asked is no longer there.")
-    return tuple(
+    messages = tuple(
         InputMessage(
             role=cast(Role, message.role if message.role == MessageRole.SYSTEM else "user"),
             content=parts_of(message.content),
+            # The same for whoever else asks again: the second one gets the first one's run.
+            otid=f"again-{run.id}-{place}",
             name=message.name,
         )
-        for message in inputs
+        for place, message in enumerate(inputs)
     )
-
-
-def _answer(request: PageRequest, agent_id: str, data: dict[str, Any]) -> HttpResponse:
-    return JsonResponse(data) if _is_script(request) else redirect("agents:detail", agent_id=agent_id)
-
-
-def _refusal(request: PageRequest, error: AdeError) -> HttpResponse:
-    if not _is_script(request):
-        raise error
-    return JsonResponse({"message": error.message, **error.data}, status=error.status)
-
-
-def _is_script(request: PageRequest) -> bool:
-    return request.headers.get("Accept") == "application/json"
+    return RunRequest(agent_id=agent_id, conversation_id=run.conversation_id, messages=messages)

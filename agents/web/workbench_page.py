@@ -8,15 +8,20 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Sum
 
-from agents.models import Agent, Conversation, Run
+from agents.models import Agent, Conversation, Run, RunLease
 from agents.services.agent_passages import list_agent_passages
 from agents.services.agent_tools import tools_of
 from agents.services.agent_types import facts_of
 from agents.services.agents import get_agent_for
 from agents.services.conversations import get_default_conversation
+from agents.services.images import MEDIA_TYPES
+from agents.services.leases import QUEUE
+from agents.services.waiting import load_waiting
 from agents.web import workbench_memory
-from agents.web.live_transcript import RunLine
+from agents.web.image_parts import MOST_IMAGES
+from agents.web.run_line import Phase, RunLine, end_of
 from agents.web.transcript_rows import load_transcript
+from agents.web.waiting_card import load_card
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import AdeError
 from letta_ade.core.pagination import PageRequest
@@ -60,6 +65,10 @@ def page_context(bench: Bench) -> dict[str, Any]:
         **memory_context(bench),
         "transcript": load_transcript(bench.agent, bench.conversation),
         "line": last_line(bench),
+        "waiting": load_card(bench.conversation),
+        "most_images": MOST_IMAGES,
+        "image_types": ",".join(MEDIA_TYPES),
+        "most_image_bytes": settings.MAX_IMAGE_BYTES,
         "socket_path": f"{settings.URL_PREFIX}/ws/agents/{bench.agent.id}/",
     }
 
@@ -80,6 +89,7 @@ def agent_context(bench: Bench) -> dict[str, Any]:
         "model_info": info,
         "settings": _settings(agent),
         "tools": tools,
+        "asking": {rule["tool_name"] for rule in agent.tool_rules if rule["type"] == "requires_approval"},
         "other_tools": [
             tool for tool in list_tools(caller=bench.caller).order_by("name") if tool.id not in attached
         ],
@@ -180,16 +190,31 @@ def last_line(bench: Bench) -> RunLine | None:
     return None if run is None else line_of(run)
 
 
+def is_last_run(run: Run) -> bool:
+    """Whether no later run of its conversation has begun."""
+    later = Run.objects.filter(conversation_id=run.conversation_id, created_at__gt=run.created_at)
+    return not later.exists()
+
+
 def line_of(run: Run) -> RunLine:
     """The run line of a stored run."""
     sums = run.steps.aggregate(sent=Sum("prompt_tokens"), said=Sum("completion_tokens"))
-    phase: Any = run.status if run.status in ("completed", "failed", "cancelled") else "thinking"
+    phase, about = end_of(run.status, run.stop_reason) if run.has_ended else _busy_with(run)
+    if phase == "waiting" and load_waiting(run.conversation) is None:
+        # It was answered, or its messages were taken out of the context.
+        phase, about = "completed", "asked"
     return RunLine(
         run_id=run.id,
         phase=phase,
-        about=(run.stop_reason or "").replace("_", " "),
+        about=about,
         elapsed_ms=run.total_duration_ns / 1e6 if run.total_duration_ns is not None else None,
         step_count=run.steps.count(),
         prompt_tokens=sums["sent"] or 0,
         completion_tokens=sums["said"] or 0,
     )
+
+
+def _busy_with(run: Run) -> tuple[Phase, str]:
+    if RunLease.objects.filter(run=run, owner=QUEUE).exists():
+        return "queued", "waits for a worker"
+    return "thinking", ""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.api.spoken import AnswerTool, Spoken, answer_tool_asked
+from agents.api.spoken import answer_tool_asked
+from agents.runtime.spoken import AnswerTool, Spoken
 
 CUTS = st.lists(st.integers(min_value=0, max_value=400), max_size=30)
 

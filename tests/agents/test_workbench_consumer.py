@@ -24,7 +24,10 @@ from letta_ade.llm.errors import ModelConnection
 from letta_ade.llm.messages import TextPart
 from letta_ade.llm.testing import ScriptedModel, error, gate, installed, reasoning, text, tool_call
 from memory.services.blocks import BlockChanges, BlockDraft, update_block
+from tests.support.approvals import cancel, insert, make_careful_agent
 from tests.support.factories import make_caller, make_workspace
+from tests.support.sending import start
+from tests.support.workers import run_queue_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -273,3 +276,33 @@ def _foreign_agent(handle: str) -> Agent:
     return create_agent(
         caller=make_caller(workspace=make_workspace()), draft=AgentDraft(name="theirs", model=handle)
     )
+
+
+async def test_a_run_that_waits_for_a_worker_is_shown_and_then_followed(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    socket = open_socket(agent.id)
+    await ready(socket)
+    run_id = await start(agent, "In the background.", background=True)
+    frames = await until(socket, "waits for a worker")
+    assert "In the background." in frames
+    model.add(text("Done with it."))
+    async with run_queue_worker():
+        frames = await until(socket, f'{run_id}" data-phase="completed"')
+    assert "Done with it." in frames
+    await socket.disconnect()
+
+
+async def test_a_request_appears_with_its_end_and_leaves_when_it_is_cancelled(model: ScriptedModel) -> None:
+    careful = await threads.run(make_careful_agent, model)
+    socket = open_socket(careful.id)
+    await ready(socket)
+    model.add(insert(call_id="c1"))
+    run_id = await start(careful, "I like tea.")
+    frames = await until(socket, "Approve memory_insert?")
+    assert f'{run_id}" data-phase="waiting"' in await until(socket, 'data-phase="waiting"', frames)
+    await cancel(careful)
+    frames = await until(socket, f'{run_id}" data-phase="cancelled"')
+    frames = await until(socket, '<div id="waiting" class="waiting" hx-swap-oob="morph">', frames)
+    assert 'data-state="denied"' in frames
+    await socket.disconnect()

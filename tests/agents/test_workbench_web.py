@@ -17,6 +17,7 @@ from letta_ade.core.ids import new_id
 from letta_ade.llm.testing import ScriptedModel, installed, text
 from memory.models import Block
 from memory.services.blocks import BlockDraft
+from tests.support.clients import LocalClient
 from tests.support.factories import (
     make_agent,
     make_caller,
@@ -50,15 +51,6 @@ def agent(model: ScriptedModel) -> Agent:
 @pytest.fixture
 def client() -> Client:
     return Client(HTTP_HOST="localhost")
-
-
-class LocalClient(AsyncClient):
-    """Django's client calls every server `testserver`, which is not the machine itself."""
-
-    def _base_scope(self, **request: Any) -> Any:
-        scope = super()._base_scope(**request)  # type: ignore[misc]  # the stubs leave it out
-        others = [pair for pair in scope["headers"] if pair[0] != b"host"]
-        return scope | {"headers": [(b"host", b"localhost"), (b"accept", b"application/json"), *others]}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from letta_client import Letta
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -23,6 +24,7 @@ from playwright.sync_api import (
 )
 
 if TYPE_CHECKING:
+    from tests.support.fake_openai import FakeOpenAI
     from tests.support.server import RunningServer
 
 CHROMIUM = Path(os.environ.get("CHROMIUM") or "/usr/bin/chromium")
@@ -86,6 +88,37 @@ def server(transactional_db: None, server_process: RunningServer) -> RunningServ
 
     local_workspace()
     return server_process
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOpenAI]:
+    from tests.support.fake_openai import FakeOpenAI
+
+    with FakeOpenAI() as fake:
+        yield fake
+
+
+@pytest.fixture
+def slow_server(transactional_db: None, fake: FakeOpenAI) -> Iterator[RunningServer]:
+    """A server of its own whose demonstration takes its time, so that there is a middle to look at. OpenAI is the fake."""
+    from tests.support.factories import local_workspace
+    from tests.support.server import running_server
+
+    local_workspace()
+    environment = {
+        "ADE_DEMO_WORD_PAUSE_MS": "20",
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": fake.base_url,
+        "ADE_LLM_RETRIES": "0",
+    }
+    with running_server(environment) as running:
+        yield running
+
+
+@pytest.fixture
+def sdk(server: RunningServer) -> Iterator[Letta]:
+    with Letta(base_url=server.url) as client:
+        yield client
 
 
 class Complaints:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from letta_client import Letta
 from playwright.sync_api import Page, expect
 
+from tests.browser.bench import answer_of, expect_end, say, workbench
 from tests.browser.conftest import OpenPages
-from tests.support.factories import local_workspace
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_provider import FakeReply
-from tests.support.server import RunningServer, running_server
+from tests.support.server import RunningServer
 
 ADA = "My name is Ada and I like tea."
 BLOCKS: list[Any] = [
@@ -25,55 +23,13 @@ BLOCKS: list[Any] = [
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as fake:
-        yield fake
-
-
-@pytest.fixture
-def server(transactional_db: None, fake: FakeOpenAI) -> Iterator[RunningServer]:
-    """A server whose demonstration takes its time, so that there is a middle to look at."""
-    local_workspace()
-    environment = {
-        "ADE_DEMO_WORD_PAUSE_MS": "20",
-        "OPENAI_API_KEY": "sk-test",
-        "OPENAI_BASE_URL": fake.base_url,
-        "ADE_LLM_RETRIES": "0",
-    }
-    with running_server(environment) as running:
-        yield running
-
-
-@pytest.fixture
-def sdk(server: RunningServer) -> Iterator[Letta]:
-    with Letta(base_url=server.url) as client:
-        yield client
+def server(slow_server: RunningServer) -> RunningServer:
+    return slow_server
 
 
 @pytest.fixture
 def agent(sdk: Letta) -> Any:
     return sdk.agents.create(name="tea-notes", model="demo/assistant", memory_blocks=BLOCKS)
-
-
-@contextmanager
-def workbench(open_page: OpenPages, agent: Any, **options: Any) -> Iterator[Page]:
-    """The agent's page, once its websocket has caught up."""
-    with open_page(f"/agents/{agent.id}/", **options) as page:
-        expect(page.locator("#bench")).to_have_attribute("data-link", "ready")
-        yield page
-
-
-def say(page: Page, text: str) -> None:
-    page.fill("#say", text)
-    page.keyboard.press("Control+Enter")
-
-
-def expect_end(page: Page, phase: str = "completed") -> None:
-    expect(page.locator("#runline")).to_have_attribute("data-phase", phase)
-
-
-def answer_of(page: Page) -> str:
-    return page.locator("#runs > .run").last.locator("[data-raw]").last.text_content() or ""
 
 
 def test_a_new_agent_chats_and_writes_its_memory_while_one_watches(page: Page, server: RunningServer) -> None:

@@ -8,8 +8,9 @@ from ninja import Schema
 from pydantic import Field, ValidationError, model_validator
 
 from agents.api.schemas.message_input import MessageInput, parts_from
-from agents.api.spoken import AnswerTool, answer_tool_asked
+from agents.api.spoken import answer_tool_asked
 from agents.runtime.skills import Skill, render_skills
+from agents.runtime.spoken import AnswerTool
 from agents.services.messages import MessageFilters, MessagePage
 from agents.services.run_requests import ClientTool, InputMessage, RunRequest
 from letta_ade.core.errors import Unprocessable, Unsupported

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from agents.api.schemas.stored_message import StoredMessage
-from agents.api.spoken import AnswerTool
 from agents.api.wire import wire_one
+from agents.runtime.spoken import AnswerTool
 from agents.services.message_search import MessageHit, MessageSearch, SearchMode
 from letta_ade.core.schemas import Body, Wire
 from memory.dates import parse_end, parse_start

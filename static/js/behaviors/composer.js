@@ -1,4 +1,5 @@
 // The composer: sends, queues while a run goes on, stops it. What was typed survives errors, lost sockets and a reload.
+import { startImages } from "./images.js";
 import { notify } from "./notices.js";
 
 const form = document.getElementById("compose");
@@ -18,6 +19,11 @@ function start() {
 
   const line = () => document.getElementById("runline");
   const isBusy = () => line().hasAttribute("data-busy") || awaited !== null;
+  // While calls wait the conversation takes nothing but their answer.
+  const waiting = document.getElementById("waiting");
+  const isWaiting = () => waiting.hasAttribute("data-request");
+  const isHeld = () => isBusy() || isWaiting();
+  const images = startImages(form, () => {});
 
   function grow() {
     say.rows = 1;
@@ -27,16 +33,21 @@ function start() {
 
   function keep() {
     write(draftKey, say.value);
-    write(queueKey, queue.length ? JSON.stringify(queue) : "");
+    // Images are too large for the storage; how many there were is told after a reload.
+    const kept = queue.map(({ images: files, ...message }) => ({ ...message, lost: files?.length ?? message.lost ?? 0 }));
+    write(queueKey, queue.length ? JSON.stringify(kept) : "");
   }
 
   function show() {
-    say.placeholder = isBusy() ? say.dataset.busy : say.dataset.idle;
+    say.placeholder = isBusy() ? say.dataset.busy : isWaiting() ? say.dataset.waiting : say.dataset.idle;
     form.toggleAttribute("data-busy", isBusy());
+    form.toggleAttribute("data-held", isHeld());
     places.replaceChildren(
       ...queue.map((message) => {
         const row = document.getElementById("queue-row").content.firstElementChild.cloneNode(true);
-        row.querySelector(".clip").textContent = `Queued: ${message.text}`;
+        const count = message.images?.length ?? 0;
+        const more = count ? ` (${count} ${count === 1 ? "image" : "images"})` : "";
+        row.querySelector(".clip").textContent = `Queued: ${message.text}${more}`;
         const remove = row.querySelector("button");
         remove.addEventListener("click", () => {
           queue = queue.filter((each) => each !== message);
@@ -51,7 +62,10 @@ function start() {
 
   async function post(address, fields) {
     const body = new FormData();
-    for (const [name, value] of Object.entries(fields)) body.append(name, value);
+    for (const [name, value] of Object.entries(fields)) {
+      if (Array.isArray(value)) for (const file of value) body.append(name, file, file.name);
+      else body.append(name, value);
+    }
     const token = document.querySelector('meta[name="csrf-token"]').content;
     const answer = await fetch(address, { method: "POST", body, headers: { Accept: "application/json", "X-CSRFToken": token } });
     const isJson = answer.headers.get("Content-Type")?.startsWith("application/json");
@@ -69,8 +83,10 @@ function start() {
     }
     isSending = false;
     if (answer?.ok) expect(answer.data.run_id);
-    else if (answer?.status === 409) queue.unshift(message);
-    else if (answer) {
+    else if (answer?.status === 409) {
+      queue.unshift(message);
+      if (!isHeld()) notify("warn", "Not sent yet.", answer.data.message ?? "Something else goes on.");
+    } else if (answer) {
       giveBack(message);
       notify("bad", "Not sent.", answer.data.message ?? `The server answered ${answer.status}.`);
     }
@@ -89,17 +105,18 @@ function start() {
   }
 
   function giveBack(message) {
-    say.value = say.value ? `${message.text}\n${say.value}` : message.text;
+    say.value = say.value && message.text ? `${message.text}\n${say.value}` : message.text || say.value;
+    images.give(message.images ?? []);
     grow();
   }
 
   function submit() {
     const text = say.value.trim();
-    if (!text) return say.focus();
+    if (!text && !images.count) return say.focus();
     // The id makes a repeat of this very message harmless.
-    const message = { text, role: role.value, otid: crypto.randomUUID?.() ?? "" };
+    const message = { text, role: role.value, otid: crypto.randomUUID?.() ?? "", images: images.take() };
     say.value = "";
-    if (isBusy() || isSending || queue.length) queue.push(message);
+    if (isHeld() || isSending || queue.length) queue.push(message);
     else send(message);
     grow();
     keep();
@@ -108,7 +125,7 @@ function start() {
   }
 
   function sendNext() {
-    if (isBusy() || isSending || !queue.length) return;
+    if (isHeld() || isSending || !queue.length) return;
     const next = queue.shift();
     show();
     send(next);
@@ -157,13 +174,20 @@ function start() {
   });
 
   // The server draws the run line; when it says that nothing goes on, the next message may go.
-  new MutationObserver(() => {
+  const observer = new MutationObserver(() => {
     if (awaited && (line().dataset.run === awaited || document.getElementById(awaited))) awaited = null;
     show();
     sendNext();
-  }).observe(line(), { attributes: true, childList: true, subtree: true });
+  });
+  observer.observe(line(), { attributes: true, childList: true, subtree: true });
+  observer.observe(waiting, { attributes: true });
 
   say.value = read(draftKey) ?? "";
+  for (const message of queue.filter((each) => each.lost)) {
+    queue = queue.filter((each) => each !== message);
+    giveBack(message);
+    notify("warn", "A queued message was taken back.", "Its images were lost when the page was left. Add them again.");
+  }
   grow();
   show();
   sendNext();

@@ -1,0 +1,27 @@
+"""Answers to forms that start or stop runs: JSON for the page's script, a page for a browser without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect
+
+from letta_ade.accounts.pages import PageRequest
+from letta_ade.core.errors import AdeError
+
+
+def answer(request: PageRequest, agent_id: str, data: dict[str, Any]) -> HttpResponse:
+    """What was done; without script the workbench, which shows it."""
+    return JsonResponse(data) if _is_script(request) else redirect("agents:detail", agent_id=agent_id)
+
+
+def refusal(request: PageRequest, error: AdeError) -> HttpResponse:
+    """Why it was not done. Raises the error again for a browser without script: it becomes a page."""
+    if not _is_script(request):
+        raise error
+    return JsonResponse({"message": error.message, **error.data}, status=error.status)
+
+
+def _is_script(request: PageRequest) -> bool:
+    return request.headers.get("Accept") == "application/json"
