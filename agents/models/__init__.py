@@ -1,6 +1,6 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
-from agents.models.conversation import ContextEntry, Conversation
-from agents.models.message import Message
+from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
+from agents.models.message import Message, MessageVector
 from agents.models.run import Run, RunEvent, RunLease
 from agents.models.step import ProviderTrace, Step
 
@@ -12,10 +12,13 @@ __all__ = [
     "AgentTool",
     "ContextEntry",
     "Conversation",
+    "ConversationBlock",
     "Message",
+    "MessageVector",
     "ProviderTrace",
     "Run",
     "RunEvent",
     "RunLease",
+    "SharedMessage",
     "Step",
 ]
