@@ -33,7 +33,6 @@ _RETURN_SHARE = 0.8
 _LEAST_RETURN_CHARACTERS = 5000
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
     """Why a request ends that nobody answered: the reason that is stored, and what each of its calls returns."""
@@ -290,9 +289,7 @@ def _closing_rows(
     ]
     returns = [
         return_data(
-            CallOutcome(
-                tool_call_id=call.id, name=call.name, text=why.returns, is_error=True, was_run=False
-            )
+            CallOutcome(tool_call_id=call.id, name=call.name, text=why.returns, is_error=True, was_run=False)
         )
         for call in (*pending.free, *pending.waiting)
     ]

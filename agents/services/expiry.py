@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -34,9 +34,3 @@ def _close(request_id: str, conversation: Conversation) -> bool:
     except (RunBusy, Conversation.DoesNotExist):
         # Somebody answers it just now, or has deleted it.
         return False
-
-
-def expiry_of(since: datetime) -> datetime | None:
-    """When a request that was made at this time ends without an answer; None: it waits for ever."""
-    hours = settings.REQUEST_EXPIRY_HOURS
-    return since + timedelta(hours=hours) if hours else None

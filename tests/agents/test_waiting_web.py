@@ -167,7 +167,7 @@ async def test_a_request_that_left_the_context_waits_no_more(
     client: AsyncClient, careful: Agent, model: ScriptedModel
 ) -> None:
     await asked(careful, model)
-    assert 'title="Needs approval"' in await page_of(client, careful)
+    assert 'value="memory_insert" aria-pressed="true"' in await page_of(client, careful)
     await set_messages(careful)
     page = await page_of(client, careful)
     assert "Approve memory_insert?" not in page
