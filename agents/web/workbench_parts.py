@@ -94,7 +94,7 @@ def tools_part(request: PageRequest, agent_id: str) -> HttpResponse:
             detach_tool(caller=request.caller, agent_id=agent_id, tool_id=tool_id)
     except AdeError as error:
         return _part(request, bench, "tools", error=error.message)
-    return _part(request, bench, "tools", is_saved=True)
+    return _part(request, open_bench(request.caller, agent_id), "tools", is_saved=True)
 
 
 def _part(request: PageRequest, bench: Bench, name: str, **extra: Any) -> HttpResponse:

@@ -63,7 +63,7 @@ def test_what_waits_appears_and_is_answered_by_key_without_leaving(
         expect(opened(page)).to_contain_text("Likes tea.")
         page.keyboard.press("k")
         expect(opened(page)).to_contain_text("Likes rain.")
-        page.wait_for_timeout(700)
+        expect(page.locator("#waiting:not([data-settling])")).to_be_visible()
         page.keyboard.press("d")
         page.locator("#deny-reason").fill("Not true.")
         fake.replies.append(FakeReply(text="Then not."))
@@ -71,13 +71,15 @@ def test_what_waits_appears_and_is_answered_by_key_without_leaving(
         expect(rows(page)).to_have_count(1)
         expect(opened(page)).to_contain_text("Likes tea.")
         fake.replies.append(FakeReply(text="Noted."))
-        page.wait_for_timeout(700)
+        expect(page.locator("#waiting:not([data-settling])")).to_be_visible()
         page.keyboard.press("a")
         expect(page.locator(".blank-title")).to_have_text("Nothing waits")
         expect(page.locator("#rail-waiting")).to_have_text("")
         assert "/inbox/" in page.url
     wait_until_quiet()
-    assert "Not true." in str(fake.requests[-2].body)
+    denied = [message.message_type for message in sdk.agents.messages.list(second.id)]
+    assert "approval_response_message" in denied
+    assert "Not true." in str(sdk.agents.messages.list(second.id).items)
     assert "Likes tea." in value_of(sdk, first)
     assert "Likes rain." not in value_of(sdk, second)
 

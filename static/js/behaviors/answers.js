@@ -13,7 +13,7 @@ let hadFocus = false;
 let request = place?.dataset.request;
 let isAnswered = false;
 let goesSince = -AFTER_G_MS;
-let changedAt = -AFTER_CHANGE_MS;
+let settling = 0;
 let sent = { content: "", otid: "" };
 
 if (place) start();
@@ -71,7 +71,7 @@ function onRequest() {
   if (place.dataset.request === request) return;
   const wasAnswered = isAnswered;
   const hadRequest = request !== undefined;
-  if (hadRequest && place.dataset.request) changedAt = performance.now();
+  if (hadRequest && place.dataset.request) settle();
   request = place.dataset.request;
   isAnswered = false;
   if (hadRequest && !wasAnswered && typed) {
@@ -81,6 +81,12 @@ function onRequest() {
   typed = "";
   if (request) document.getElementById("spoken").textContent = place.querySelector(".approval-head h3").textContent;
   else if (hadFocus) say?.focus();
+}
+
+function settle() {
+  clearTimeout(settling);
+  place.setAttribute("data-settling", "");
+  settling = setTimeout(() => place.removeAttribute("data-settling"), AFTER_CHANGE_MS);
 }
 
 // What was written for a request that is gone may still be said.
@@ -107,7 +113,7 @@ function onKey(event) {
   if (event.target.closest?.("input:not([type=radio]), textarea, select, [contenteditable], dialog[open]")) return;
   if (event.key === "g") goesSince = event.timeStamp;
   else if (event.key in keyword && event.timeStamp - goesSince > AFTER_G_MS && place.dataset.request) {
-    if (event.timeStamp - changedAt > AFTER_CHANGE_MS) decide(event);
+    if (!place.hasAttribute("data-settling")) decide(event);
   }
 }
 
