@@ -47,8 +47,9 @@ class InboxRow:
 
     @property
     def arguments(self) -> str:
-        """Of the first call, on one line."""
-        return arguments_line(self.waiting.calls[0].arguments)
+        """Of the only call, on one line; of several they would not tell whose they are."""
+        calls = self.waiting.calls
+        return arguments_line(calls[0].arguments) if len(calls) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
