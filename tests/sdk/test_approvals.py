@@ -248,12 +248,12 @@ def test_what_waits_is_shown_and_can_be_cancelled(client: Letta, careful: Any, p
     assert again.stop_reason.stop_reason == "end_turn"
 
 
-def test_everything_that_waits_is_one_list(client: Letta, provider: FakeOpenAI, agent: Any) -> None:
+def test_everything_that_waits_is_one_list(client: Letta, agent: Any, provider: FakeOpenAI) -> None:
     def waiting(**params: Any) -> list[dict[str, Any]]:
         return client.get("/v1/approvals/", cast_to=list[dict[str, Any]], options={"params": params})
 
-    provider.replies.append(FakeReply(calls=(CALL_SHELL,)))
-    client.agents.messages.create(agent.id, input="List the files.", client_tools=[SHELL_TOOL])
+    provider.replies.append(FakeReply(calls=(FakeCall(name="shell", arguments="{}", id="call_1"),)))
+    client.agents.messages.create(agent.id, input="List the files.", client_tools=[SHELL])
     [request] = waiting(waits_for="client")
     asked = client.agents.retrieve(agent.id, include=["agent.pending_approval"]).pending_approval
     assert asked is not None
