@@ -79,7 +79,7 @@ async def test_of_two_answers_at_once_one_counts(agent: Agent, model: ScriptedMo
     await finish(runs.pop())
     stored = await db(lambda: list(Message.objects.filter(agent=agent, approvals__isnull=False)))
     assert len(stored) == 1
-    [answer] = stored[0].approvals or ()
+    [answer] = stored[0].approvals or []
     is_approved = answer["approve"]
     assert ("Likes tea." in await block_of(agent)) == is_approved
 
