@@ -76,7 +76,7 @@ function onRequest() {
   isAnswered = false;
   if (hadRequest && !wasAnswered && typed) {
     rescue();
-    notify("warn", "Another request is open now.", say ? "What you wrote is in the message field." : `You had written: ${typed}`);
+    notify("warn", say ? "Answered by somebody else." : "Another request is open now.", say ? "What you wrote is in the message field." : `You had written: ${typed}`);
   }
   typed = "";
   if (request) document.getElementById("spoken").textContent = place.querySelector(".approval-head h3").textContent;
