@@ -16,6 +16,8 @@ from agents.api.agent_context import router as agent_context
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.blocks import router as blocks_of_agents
+from agents.api.compaction import conversation_router as compaction_of_conversations
+from agents.api.compaction import router as compactions
 from agents.api.jobs import router as jobs
 from agents.api.messages import router as messages
 from agents.api.passages import router as passages
@@ -62,6 +64,8 @@ api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
+api.add_router("/agents", compactions, tags=["agents"])
+api.add_router("/conversations", compaction_of_conversations, tags=["conversations"])
 api.add_router("/agents", passages, tags=["passages"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])

@@ -77,7 +77,7 @@ async def list_messages(request: ApiRequest, agent_id: AgentId, query: Query[Mes
         find_messages, caller=request.auth, agent_id=agent_id, filters=query.filters(), page=query.page()
     )
     types = query.include_return_message_types
-    listed = wire_list(stored, query.answer_tool())
+    listed = wire_list(stored, query.answer_tool(), tells_compactions=query.tells_compactions())
     return respond([each for each in listed if types is None or each["message_type"] in types])
 
 
@@ -132,6 +132,7 @@ def _format(body: MessageOptions) -> Format:
         stream_tokens=body.stream_tokens,
         message_types=None if types is None else frozenset(types),
         answer_tool=body.answer_tool(),
+        tells_compactions=body.include_compaction_messages,
     )
 
 

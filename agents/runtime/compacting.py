@@ -22,7 +22,7 @@ from agents.runtime.compaction import (
 )
 from agents.runtime.events import CompactionStarted, ContextCompacted, Event
 from agents.runtime.model_call import Retry
-from agents.runtime.ports import CompactionEnd, Journal, StoredCompaction
+from agents.runtime.ports import CompactionEnd, ContextStore, StoredCompaction
 from agents.runtime.prompt import build_request
 from agents.runtime.snapshot import Snapshot
 from agents.runtime.summarising import Scribe, Summariser
@@ -55,7 +55,7 @@ class Compactor:
 
     snapshot: Snapshot
     model: ChatModel
-    journal: Journal
+    journal: ContextStore
     token: CancelToken
     retry: Retry
     find_summarisers: FindSummarisers | None = None

@@ -164,7 +164,17 @@ class StoredCompaction:
     context: tuple[ContextItem, ...]
 
 
-class Journal(Protocol):
+class ContextStore(Protocol):
+    """Where a context is kept."""
+
+    async def load_context(self) -> tuple[ContextItem, ...]:
+        """The stored messages in context, the system message first."""
+
+    async def compact(self, compaction: CompactionEnd) -> StoredCompaction:
+        """Store a compaction in one transaction; done again, it gives what was stored."""
+
+
+class Journal(ContextStore, Protocol):
     """Where a run is written. Its methods raise RunStopped when the right to write has gone to another process.
 
     While the store cannot be reached they wait for it: a step for some time, the end of a run for as long as it takes.
@@ -181,12 +191,6 @@ class Journal(Protocol):
 
     async def store_answers(self, answers: AnswersEnd) -> StoredStep:
         """Store the answers to a request and the returns of its calls in one transaction."""
-
-    async def load_context(self) -> tuple[ContextItem, ...]:
-        """The stored messages in context, the system message first."""
-
-    async def compact(self, compaction: CompactionEnd) -> StoredCompaction:
-        """Store a compaction in one transaction; done again, it gives what was stored."""
 
     async def end_run(self, end: RunEnd) -> None:
         """Write the end of a run that ends beside its steps. RunStopped, too, when it cannot be written: somebody else will."""

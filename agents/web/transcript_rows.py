@@ -224,6 +224,8 @@ def inputs_of(messages: Sequence[Message], step_ids: Collection[str]) -> list[Me
             continue  # an answer to an earlier run, and what came of it
         if message.step_id and message.role in _SAID:
             break
+        if message.role == MessageRole.SUMMARY:
+            continue
         found.append(message)
     return found
 
@@ -279,7 +281,11 @@ def _day_before(run: Run) -> object:
 
 def _first_messages(conversation: Conversation) -> tuple[InputItem | Item, ...]:
     rows = Message.objects.filter(conversation=conversation, run=None, is_err=False)
-    rows = rows.exclude(role=MessageRole.SYSTEM).defer("search", "text").order_by("created_at", "id")
+    rows = (
+        rows.exclude(role__in=[MessageRole.SYSTEM, MessageRole.SUMMARY])
+        .defer("search", "text")
+        .order_by("created_at", "id")
+    )
     return tuple(item for message in rows[:WINDOW] for item in _first_items(message))
 
 
