@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -109,9 +109,7 @@ class Gauge:
         """
         estimated = self.tools_tokens + sum(map(self.estimate, sent))
         scale = counted / estimated if estimated and counted * 2 >= estimated else 1.0
-        return Gauge(
-            estimate=self.estimate, window=self.window, tools_tokens=self.tools_tokens, scale=min(scale, 4.0)
-        )
+        return replace(self, scale=scale)
 
     @property
     def threshold(self) -> int:

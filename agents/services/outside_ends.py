@@ -46,7 +46,9 @@ def end_from_outside(
     run = Run.objects.select_for_update().filter(id=run_id, status__in=ACTIVE_STATUSES).first()
     if run is None:
         return False
-    close_pending_steps(run_id, status=StepStatus(status), stop_reason=stop_reason, error=error)
+    # A run that has all its steps has none that is open.
+    step_status = StepStatus.CANCELLED if status == RunStatus.CANCELLED else StepStatus.FAILED
+    close_pending_steps(run_id, status=step_status, stop_reason=stop_reason, error=error)
     run_rows.end_run_from_outside(run_id, RunEnd(status=status, stop_reason=stop_reason, error=error))
     _keep_inputs(run)
     if stores_event:
