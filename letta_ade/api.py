@@ -18,6 +18,7 @@ from agents.api.agents import router as agents
 from agents.api.blocks import router as blocks_of_agents
 from agents.api.compaction import conversation_router as compaction_of_conversations
 from agents.api.compaction import router as compactions
+from agents.api.context_overview import router as context_overview
 from agents.api.jobs import router as jobs
 from agents.api.messages import router as messages
 from agents.api.passages import router as passages
@@ -64,6 +65,7 @@ api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
+api.add_router("/agents", context_overview, tags=["agents"])
 api.add_router("/agents", compactions, tags=["agents"])
 api.add_router("/conversations", compaction_of_conversations, tags=["conversations"])
 api.add_router("/agents", passages, tags=["passages"])

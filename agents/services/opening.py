@@ -240,10 +240,12 @@ class _Answers:
     continues_turn: bool = False
 
 
-def look_at(*, caller: Caller, agent: Agent, conversation: Conversation) -> OpenedRun:
+def look_at(
+    *, caller: Caller, agent: Agent, conversation: Conversation, model: ModelOfRun | None = None
+) -> OpenedRun:
     """The conversation as a run would find it that is told nothing: what is read of it, and no run. Stores nothing.
 
-    Raises NotFound or ModelAuthentication for a model that cannot be had.
+    Without a `model` the agent's own is looked up: raises NotFound or ModelAuthentication for one that cannot be had.
     """
     request = RunRequest(agent_id=agent.id, messages=())
     run = _new_run(caller, agent, conversation, request, agent.model)
@@ -253,7 +255,7 @@ def look_at(*, caller: Caller, agent: Agent, conversation: Conversation) -> Open
         agent=agent,
         conversation=conversation,
         run=run,
-        model=model_of_run(agent, agent.model),
+        model=model or model_of_run(agent, agent.model),
         inputs=[],
     )
     return _without_traces(checked, is_answering=False)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from agents.models import Message, Step
 from agents.services.approvals import CLOSED
 from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
+from agents.web.compaction_items import CompactionItem
 
 CallState = Literal["writing", "running", "waiting", "done", "failed", "denied"]
 Verdict = Literal["approved", "denied", "returned", "failed", "cancelled"]
@@ -134,7 +135,7 @@ class NoteItem:
     kind: Literal["note"] = "note"
 
 
-Item = ThoughtItem | TextItem | CallItem | NoteItem
+Item = ThoughtItem | TextItem | CallItem | NoteItem | CompactionItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,9 @@ class RunItem:
     #: About calls of an earlier step.
     decisions: tuple[Decision, ...] = ()
     inputs: tuple[InputItem, ...] = ()
+    #: Compactions before its first step, and those between it and the next run; others are among the items of its steps.
+    first_marks: tuple[CompactionItem, ...] = ()
+    last_marks: tuple[CompactionItem, ...] = ()
     steps: tuple[StepItem, ...] = ()
     day: datetime | None = None
     is_live: bool = False

@@ -20,7 +20,7 @@ from tests.support.scripts import assert_whole
 
 def _context(turns: int, *, length: int = 400) -> tuple[ChatMessage, ...]:
     said = [
-        ChatMessage(role=role, parts=(TextPart(text=f"{number} ".ljust(length, "x")),))  # type: ignore[arg-type]
+        ChatMessage(role=role, parts=(TextPart(text=f"{number} ".ljust(length, "x")),))
         for number in range(turns)
         for role in ("user", "assistant")
     ]
