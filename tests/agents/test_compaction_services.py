@@ -15,6 +15,7 @@ from agents.services import compaction_rows, compactions, journal, leases
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.compaction_settings import complete_settings, read_settings
 from agents.services.conversations import get_default_conversation
+from agents.services.outside_ends import fail_abandoned
 from letta_ade.core.errors import Conflict, Forbidden, Invalid, NotFound
 from letta_ade.llm.errors import ContextOverflow, ModelOverloaded
 from letta_ade.llm.messages import Usage
@@ -71,8 +72,9 @@ async def test_a_compaction_replaces_messages_in_context_and_keeps_them(
     assert compaction.prompt_tokens > 0
     run = await db(lambda: Run.objects.latest("created_at"))
     assert (compaction.run_id, compaction.step_id) == (run.id, await db(lambda: run.steps.get().id))
-    trace = await db(lambda: ProviderTrace.objects.get(call_type="summarization"))
-    assert (trace.compaction_id, trace.run_id, trace.step_id) == (compaction.id, run.id, None)
+    trace = await db(lambda: ProviderTrace.objects.select_related("step").get(call_type="summarization"))
+    assert (trace.compaction_id, trace.run_id) == (compaction.id, run.id)
+    assert trace.step is None
     assert "Number 0" in trace.request_text
     told = [event for event in events if isinstance(event, CompactionStarted | ContextCompacted)]
     assert [event.compaction_id for event in told] == [compaction.id] * 2
@@ -97,8 +99,9 @@ async def test_undo_puts_everything_back_where_it_was(agent: Agent, model: Scrip
     done = await compactions.compact_conversation(caller=caller, agent_id=agent.id, conversation_id=None)
     assert (done.summary, done.messages_before) == ("They counted.", 11)
     assert done.messages_after == len(await db(lambda: context(agent))) < 11
-    compaction = await db(lambda: Compaction.objects.get(agent=agent))
-    assert (compaction.run_id, compaction.trigger) == (None, "manual")
+    compaction = await db(lambda: Compaction.objects.select_related("run").get(agent=agent))
+    assert compaction.run is None
+    assert compaction.trigger == "manual"
 
     def undo() -> Compaction:
         return compactions.undo_compaction(caller=caller, agent_id=agent.id, compaction_id=compaction.id)
@@ -304,7 +307,7 @@ async def test_a_run_whose_process_died_over_its_last_compaction_ends_as_its_las
     def die() -> Run:
         run = Run.objects.get(id=started.run_id)
         with transaction.atomic():
-            leases.fail_abandoned(run)
+            fail_abandoned(run)
             leases.give_back(run.id)
         run.refresh_from_db()
         return run

@@ -96,7 +96,12 @@ async def test_a_summary_stands_apart_from_the_messages(agent: Agent) -> None:
 async def test_it_is_made_once_for_each_version(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     original = context_overview._overview
-    monkeypatch.setattr(context_overview, "_overview", lambda *given: made.append(1) or original(*given))
+
+    def make(*given: Any) -> Any:
+        made.append(1)
+        return original(*given)
+
+    monkeypatch.setattr(context_overview, "_overview", make)
     path = f"/agents/{agent.id}/context"
     first = await get(path)
     assert await get(path) == first
