@@ -17,13 +17,11 @@ from agents.api.schemas.compaction import (
     CompactRequest,
 )
 from agents.services import compactions
-from agents.services.conversations import DEFAULT, get_conversation_for
+from agents.services.conversations import find_conversation
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core import threads
-from letta_ade.core.errors import Unprocessable
-from letta_ade.core.ids import is_id
-from letta_ade.core.schemas import AgentId, PageQuery, path_id, respond
+from letta_ade.core.schemas import AgentId, ConversationId, PageQuery, path_id, respond
 
 router = Router()
 conversation_router = Router()
@@ -45,18 +43,15 @@ async def compact(request: ApiRequest, agent_id: AgentId, body: CompactRequest |
 
 @conversation_router.post("/{conversation_id}/compact", response=CompactionResponse)
 async def compact_conversation(
-    request: ApiRequest, conversation_id: str, body: CompactConversation | None = None
+    request: ApiRequest, conversation_id: ConversationId, body: CompactConversation | None = None
 ) -> HttpResponse:
     """Compact a conversation now. The path names it, or an agent for its default one; `default` goes with `agent_id` in the body."""
     asked = body or CompactConversation()
-    if is_id("agent", conversation_id):
-        return await _compact(request.auth, conversation_id, None, asked)
-    if conversation_id == DEFAULT:
-        if asked.agent_id is None:
-            raise Unprocessable("'default' is a conversation of an agent: name it with 'agent_id'.")
-        return await _compact(request.auth, asked.agent_id, None, asked)
     conversation = await threads.run(
-        get_conversation_for, caller=request.auth, conversation_id=conversation_id
+        find_conversation,
+        caller=request.auth,
+        conversation_id=conversation_id,
+        agent_id=asked.agent_id,
     )
     return await _compact(request.auth, conversation.agent_id, conversation.id, asked)
 

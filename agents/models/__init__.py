@@ -1,7 +1,7 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
 from agents.models.compaction import CompactedEntry, Compaction
-from agents.models.conversation import ContextEntry, Conversation
-from agents.models.message import Message
+from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
+from agents.models.message import Message, MessageVector
 from agents.models.run import Run, RunEvent, RunLease
 from agents.models.step import ProviderTrace, Step
 
@@ -15,10 +15,13 @@ __all__ = [
     "Compaction",
     "ContextEntry",
     "Conversation",
+    "ConversationBlock",
     "Message",
+    "MessageVector",
     "ProviderTrace",
     "Run",
     "RunEvent",
     "RunLease",
+    "SharedMessage",
     "Step",
 ]

@@ -16,6 +16,8 @@ from agents.services.agent_fields import check_name, check_timezone, file_limits
 from agents.services.agent_prompts import default_system_prompt
 from agents.services.agent_tool_rules import add_rules, approval_rules, base_tool_rules, clean_rules
 from agents.services.first_messages import InitialMessage
+from agents.services.isolated_blocks import delete_isolated
+from agents.services.leases import ask_to_stop
 from agents.services.older_settings import NOTHING_SAID, OlderSettings
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import nudges
@@ -364,13 +366,22 @@ def _replace_sets(caller: Caller, agent: Agent, changes: AgentChanges) -> None:
 
 
 def delete_agent(*, caller: Caller, agent_id: str) -> None:
-    """The agent goes with its conversations, messages and runs; blocks, tools and archives stay. Raises NotFound."""
+    """The agent goes with its conversations, messages and runs; blocks, tools and archives stay. Raises NotFound.
+
+    A run that goes on is stopped: it can store nothing any more, and its readers are told that it broke off.
+    """
     caller.check("edit")
     with transaction.atomic():
+        agent = get_agent_for(caller=caller, agent_id=agent_id)
+        # A run that ends locks its lease before its agent, and so does this.
+        for run_id in list(agent.runs.filter(lease__isnull=False).values_list("id", flat=True)):
+            ask_to_stop(run_id)
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tell(agent)
         # Events of its runs may be on their way into the table: they name only the run, and must find it locked and then gone.
         list(Run.objects.select_for_update().filter(agent=agent).values_list("id"))
+        for conversation in agent.conversations.exclude(block_links=None):
+            delete_isolated(caller=caller, conversation=conversation)
         agent.delete()
 
 

@@ -101,7 +101,7 @@ def _get_ready(
     conversation = get_conversation_of(agent=agent, conversation_id=conversation_id)
     with transaction.atomic():
         keep_runs_out(conversation)
-    opened = look_at(caller=caller, agent=agent, conversation=conversation)
+    opened = look_at(caller=caller, conversation=conversation)
     stored = complete_settings(asked or {}, agent.compaction_settings)
     return _Ready(
         agent=agent,

@@ -125,7 +125,7 @@ def _first_request(opened: OpenedRun) -> ChatRequest:
 
 
 def _version(agent: Agent, conversation: Conversation) -> tuple[object, ...]:
-    memory = load_memory(agent)
+    memory = load_memory(agent, conversation)
     with connection.cursor() as cursor:
         cursor.execute(_ENTRIES, [conversation.id])
         entries = cursor.fetchone()
@@ -149,12 +149,12 @@ def _stored_count(agent: Agent) -> int:
 
 def _overview(caller: Caller, agent: Agent, conversation: Conversation) -> ContextOverview:
     model = ModelOfRun(
-        chat=_Unasked(agent.model),
+        chat=_Unasked(conversation.model or agent.model),
         endpoint=None,
-        settings=agent.model_settings,
-        context_window=agent.context_window_limit,
+        settings={**agent.model_settings, **(conversation.model_settings or {})},
+        context_window=conversation.context_window_limit or agent.context_window_limit,
     )
-    opened = look_at(caller=caller, agent=agent, conversation=conversation, model=model)
+    opened = look_at(caller=caller, conversation=conversation, model=model)
     asked = _first_request(opened)
     system, behind = asked.messages[0].text, list(opened.snapshot.context[1:])
     entries = conversation.entries.filter(position__gt=0).order_by("position")
@@ -170,7 +170,7 @@ def _overview(caller: Caller, agent: Agent, conversation: Conversation) -> Conte
         chat=tuple(behind),
         message_ids=tuple(message_id for message_id, _ in ids),
         tools=asked.tools,
-        archival_count=load_memory(agent).archival_count,
+        archival_count=load_memory(agent, conversation).archival_count,
         recall_count=max(0, _stored_count(agent) - len(ids) - (summary is not None) - 1),
     )
 

@@ -147,5 +147,6 @@ def test_what_is_not_there_is_404(api: Api, agent: Agent) -> None:
     missing = new_id("compaction")
     assert api.get(f"/v1/agents/{agent.id}/compactions/{missing}").status_code == 404
     assert api.post(f"/v1/agents/{agent.id}/compactions/{missing}/undo").status_code == 404
-    assert api.post("/v1/conversations/conv-0/compact").status_code == 404
-    assert api.post("/v1/conversations/default/compact").status_code == 422
+    unknown = new_id("conversation")
+    assert api.post(f"/v1/conversations/{unknown}/compact").status_code == 404
+    assert api.post("/v1/conversations/default/compact").status_code == 400
