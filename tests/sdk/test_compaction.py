@@ -27,7 +27,7 @@ def told(client: Letta, agent: Any, provider: FakeOpenAI) -> Any:
     client.agents.update(agent.id, compaction_settings={"mode": "all", "model": "openai/gpt-4o-mini"})
     for number in range(3):
         provider.replies.append(FakeReply(text=f"Answer {number}."))
-        client.agents.messages.create(agent.id, input=f"Number {number}: " + "tea " * 50)
+        client.agents.messages.create(agent.id, input=f"Number {number}: " + "tea " * 3000)
     return agent
 
 
