@@ -283,6 +283,12 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
     )
     estimated = sum(estimates.values())
     total = counted[0][1] + counted[0][2] if counted else estimated
+    cuts = _compacted_after(conversation, counted[::-1])
+    is_counted = bool(counted) and counted[0][0] not in cuts
+    if counted and not is_counted:
+        # Nobody has counted what is left.
+        newest = Compaction.objects.filter(conversation=conversation, undone_at=None).order_by("-created_at")
+        total = newest.values_list("tokens_after", flat=True)[0]
     step_count = steps.count()
     limit = agent.context_window_limit
     factor = total / estimated if counted and estimated else 1.0
@@ -290,12 +296,12 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
     return ContextView(
         total=total,
         limit=limit,
-        is_counted=bool(counted),
+        is_counted=is_counted,
         segments=segments,
         free_x=x,
         free_width=max(0.0, round(_BAR_WIDTH - x, 2)),
         step_count=step_count,
-        bars=_bars(counted[::-1], step_count, limit, _compacted_after(conversation, counted[::-1])),
+        bars=_bars(counted[::-1], step_count, limit, cuts),
     )
 
 

@@ -60,6 +60,7 @@ def test_a_compaction_is_marked_opened_and_undone(
         expect(mark.get_by_label("Summary", exact=True)).to_contain_text(SUMMARY)
         expect(mark.get_by_label("What it replaced")).to_contain_text("Cup number 0")
         expect(page.locator(".ctx-cut")).to_have_count(1)
+        expect(page.locator(".ctx-total b")).not_to_have_text("125,007")
         page.reload()
         mark = page.locator(".compaction")
         expect(mark).to_have_count(1)
