@@ -1,4 +1,5 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
+from agents.models.compaction import CompactedEntry, Compaction
 from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
 from agents.models.message import Message, MessageVector
 from agents.models.run import Run, RunEvent, RunLease
@@ -10,6 +11,8 @@ __all__ = [
     "AgentBlock",
     "AgentSecret",
     "AgentTool",
+    "CompactedEntry",
+    "Compaction",
     "ContextEntry",
     "Conversation",
     "ConversationBlock",
