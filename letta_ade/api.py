@@ -16,6 +16,8 @@ from agents.api.agent_context import router as agent_context
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.blocks import router as blocks_of_agents
+from agents.api.groups import router as groups
+from agents.api.groups import router_of_agents as groups_of_agents
 from agents.api.jobs import router as jobs
 from agents.api.messages import router as messages
 from agents.api.passages import router as passages
@@ -63,6 +65,8 @@ api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
 api.add_router("/agents", passages, tags=["passages"])
+api.add_router("/agents", groups_of_agents, tags=["groups"])
+api.add_router("/groups", groups, tags=["groups"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])

@@ -1,5 +1,6 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
 from agents.models.conversation import ContextEntry, Conversation
+from agents.models.group import Group, GroupMember
 from agents.models.message import Message
 from agents.models.run import Run, RunEvent, RunLease
 from agents.models.step import ProviderTrace, Step
@@ -12,6 +13,8 @@ __all__ = [
     "AgentTool",
     "ContextEntry",
     "Conversation",
+    "Group",
+    "GroupMember",
     "Message",
     "ProviderTrace",
     "Run",

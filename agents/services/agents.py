@@ -11,7 +11,7 @@ from django.db.models import Count, Q, QuerySet
 
 from agents.models import Agent, AgentSecret, Conversation, Run
 from agents.models.agent import AgentType
-from agents.services import agent_links, agent_model, agent_types, conversations
+from agents.services import agent_links, agent_model, agent_types, background_memory, conversations
 from agents.services.agent_fields import check_name, check_timezone, file_limits, random_name
 from agents.services.agent_prompts import default_system_prompt
 from agents.services.agent_tool_rules import add_rules, approval_rules, base_tool_rules, clean_rules
@@ -235,6 +235,7 @@ def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
             workspace_id=caller.workspace_id, agent=agent, is_default=True, created_by_id=caller.id
         )
         conversations.begin(agent=agent, conversation=conversation, messages=draft.initial_messages)
+        background_memory.follow_switch(caller, agent)
         tell(agent)
     return agent
 
@@ -279,7 +280,7 @@ def _furnish(caller: Caller, agent: Agent, draft: AgentDraft) -> None:
     if draft.include_base_tools:
         names += agent_types.base_tool_names(draft.agent_type, enable_sleeptime=draft.enable_sleeptime)
     if draft.include_multi_agent_tools:
-        names += agent_types.multi_agent_tool_names()
+        names += agent_types.MULTI_AGENT_TOOLS
     named = get_tools_by_names(caller=caller, names=[*names, *draft.tool_names])
     given = get_tools_by_ids(caller=caller, tool_ids=draft.tool_ids)
     tools = agent_links.link_tools(agent, [*named, *given])
@@ -317,6 +318,8 @@ def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Age
         agent.last_updated_by_id = caller.id
         agent.save()
         _replace_sets(caller, agent, changes)
+        if changes.enable_sleeptime is not None or "enable_sleeptime" in changes.cleared:
+            background_memory.follow_switch(caller, agent)
         tell(agent)
     return agent
 
@@ -351,7 +354,9 @@ def _change_columns(agent: Agent, changes: AgentChanges) -> None:
 def _replace_sets(caller: Caller, agent: Agent, changes: AgentChanges) -> None:
     if changes.block_ids is not None:
         blocks = [get_block_for(caller=caller, block_id=block_id) for block_id in changes.block_ids]
+        before = list(agent.block_links.values_list("block_id", flat=True))
         agent_links.replace_blocks(agent, blocks)
+        background_memory.share_all(agent, before=before)
     if changes.tool_ids is not None:
         tools = get_tools_by_ids(caller=caller, tool_ids=changes.tool_ids)
         added = agent_links.replace_tools(agent, tools)
@@ -364,11 +369,15 @@ def _replace_sets(caller: Caller, agent: Agent, changes: AgentChanges) -> None:
 
 
 def delete_agent(*, caller: Caller, agent_id: str) -> None:
-    """The agent goes with its conversations, messages and runs; blocks, tools and archives stay. Raises NotFound."""
+    """The agent goes with its conversations, messages and runs, and with its background; blocks, tools and archives stay.
+
+    Raises NotFound.
+    """
     caller.check("edit")
     with transaction.atomic():
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tell(agent)
+        background_memory.leave_groups(agent)
         # Events of its runs may be on their way into the table: they name only the run, and must find it locked and then gone.
         list(Run.objects.select_for_update().filter(agent=agent).values_list("id"))
         agent.delete()

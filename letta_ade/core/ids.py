@@ -14,6 +14,7 @@ PREFIXES: Final = {
     "block": "block",
     "block_version": "block_hist",
     "conversation": "conv",
+    "group": "group",
     "member": "member",
     "message": "message",
     "passage": "passage",

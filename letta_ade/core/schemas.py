@@ -60,6 +60,7 @@ def path_id(kind: str) -> AfterValidator:
 
 AgentId = Annotated[str, path_id("agent")]
 BlockId = Annotated[str, path_id("block")]
+GroupId = Annotated[str, path_id("group")]
 PassageId = Annotated[str, path_id("passage")]
 ProviderId = Annotated[str, path_id("provider")]
 RunId = Annotated[str, path_id("run")]
