@@ -13,6 +13,7 @@ from agents.services import background_memory, background_turns, execution
 from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.agents import AgentChanges, AgentDraft, create_agent, delete_agent, update_agent
 from agents.services.groups import GroupChanges, update_group
+from agents.services.run_requests import AnswersInput, ClientTool
 from letta_ade.core.jobs import DEFAULT_QUEUE, run_worker
 from letta_ade.llm.errors import ModelBadRequest
 from letta_ade.llm.testing import ScriptedModel, error, hang, installed, reasoning, text, tool_call
@@ -152,7 +153,7 @@ async def test_every_second_turn_starts_a_run_that_reads_what_was_said(
     model.add([reasoning("They greet."), text("Good day.")])
     first = await send(agent, "I moved to Oslo.")
     assert "run_ids" not in first.end.usage
-    model.add(tool_call("conversation_search", query="Oslo"), text("So I see."))
+    model.add(tool_call("conversation_search", query="Bergen"), text("So I see."))
     second = await send(agent, "Do you remember?")
     partner = await db(lambda: partner_of(agent))
     background.add(
@@ -227,7 +228,8 @@ async def test_what_a_failed_run_was_to_read_is_read_with_the_next_turn_that_is_
         background.add(text("Done."))
         (run_id,) = (await turn(agent, model, "four")).end.usage["run_ids"]
         assert (await finish(run_id)).end.status == "completed"
-    assert all(f"user: {words}\n" in (await transcripts(agent))[-1] for words in ("one", "two", "three", "four"))
+    *_, last = await transcripts(agent)
+    assert [f"user: {words}\n" in last for words in ("one", "two", "three", "four")] == [True] * 4
 
 
 async def test_what_does_not_fit_is_read_at_once_in_another_run(
@@ -272,45 +274,29 @@ async def test_a_turn_that_fails_is_not_counted(agent: Agent, model: ScriptedMod
     assert (await db(lambda: group_of(agent))).turns_counter == 0
 
 
-async def test_both_edits_of_a_block_survive_when_parent_and_background_write_it(
+async def test_both_edits_of_a_block_survive_when_somebody_writes_it_while_the_background_works(
     agent: Agent, model: ScriptedModel, background: ScriptedModel
 ) -> None:
     await turn(agent, model, "one")
     (run_id,) = (await turn(agent, model, "two")).end.usage["run_ids"]
-
-    def meanwhile(_: dict[str, Any]) -> Any:
-        return tool_call("memory_insert", label="human", new_string="By the background.")
-
-    background.add(meanwhile, tool_call("memory_replace", label="human", old_string="Ada", new_string="A."))
-    background.add(tool_call("memory_finish_edits"))
-    model.add(
-        [
-            tool_call("memory_insert", label="human", new_string="By the agent."),
-        ],
-        tool_call("memory_replace", label="human", old_string="Ada", new_string="Ada L."),
-        text("Done."),
-    )
-    names = await db(lambda: set(agent.tools.values_list("name", flat=True)))
-    assert not names & {"memory_insert", "memory_replace"}, "memory is the background's business"
     block = await db(lambda: Block.objects.get(label="human"))
+    # As the background read it, it says "Ada". The agent, or a person, writes before its edits come.
+    changes = BlockChanges(value="Name: Bea\nBy another.")
     caller = await db(make_caller)
-    await db(
-        lambda: update_block(
-            caller=caller, block_id=block.id, changes=BlockChanges(value="Name: Bea\nBy the agent.")
-        )
+    background.add(
+        tool_call("memory_insert", label="human", new_string="By the background."),
+        tool_call("memory_replace", label="human", old_string="Ada", new_string="A."),
+        tool_call("memory_finish_edits"),
     )
+    await db(lambda: update_block(caller=caller, block_id=block.id, changes=changes))
     async with run_queue_worker():
-        done = await finish(run_id)
-    assert done.stop_reason == "tool_rule"
+        assert (await finish(run_id)).stop_reason == "tool_rule"
     block = await db(lambda: Block.objects.get(label="human"))
-    assert block.value == "Name: Bea\nBy the agent.\nBy the background."
-    returned = [
-        each
-        for row in await stored_of(await db(lambda: partner_of(agent)))
-        for each in row.tool_returns
-        if each["name"] == "memory_replace"
-    ]
-    assert [each["status"] for each in returned] == ["error"]
+    assert block.value == "Name: Bea\nBy another.\nBy the background."
+    rows = await stored_of(await db(lambda: partner_of(agent)))
+    returned = {each["name"]: each for row in rows for each in row.tool_returns}
+    assert returned["memory_replace"]["status"] == "error"
+    assert "'Ada'" in returned["memory_replace"]["text"] or "not" in returned["memory_replace"]["text"]
 
 
 async def test_deleting_the_agent_ends_a_background_run_that_goes_on(
@@ -331,8 +317,6 @@ async def test_deleting_the_agent_ends_a_background_run_that_goes_on(
 async def test_a_turn_that_waits_for_an_answer_is_counted_when_it_has_ended(
     agent: Agent, model: ScriptedModel
 ) -> None:
-    from agents.services.run_requests import AnswersInput, ClientTool
-
     model.add(tool_call("shell", call_id="call_1"))
     run_id = await start(agent, "List files", client_tools=(ClientTool(name="shell"),))
     assert (await finish(run_id)).stop_reason == "requires_approval"
