@@ -115,9 +115,7 @@ def members_of(group_ids: Sequence[str]) -> dict[str, list[str]]:
 
 def shared_blocks(groups: Sequence[Group], members: dict[str, list[str]]) -> dict[str, list[str]]:
     """The ids of the blocks that all agents of each group hold. One query."""
-    agents = {
-        group.id: {group.manager_agent_id, *members[group.id]} for group in groups
-    }
+    agents = {group.id: {group.manager_agent_id, *members[group.id]} for group in groups}
     held: dict[str, list[str]] = {}
     links = AgentBlock.objects.filter(agent_id__in=set().union(*agents.values())).order_by("position", "id")
     for agent_id, block_id in links.values_list("agent_id", "block_id"):

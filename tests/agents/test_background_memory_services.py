@@ -311,7 +311,11 @@ async def test_deleting_the_agent_ends_a_background_run_that_goes_on(
         caller = await db(make_caller)
         await db(lambda: delete_agent(caller=caller, agent_id=agent.id))
         await execution.stop_all("cancelled", timeout=5)
-    assert await db(lambda: (Agent.objects.count(), Message.objects.count(), Run.objects.count())) == (0, 0, 0)
+    assert await db(lambda: (Agent.objects.count(), Message.objects.count(), Run.objects.count())) == (
+        0,
+        0,
+        0,
+    )
 
 
 async def test_a_turn_that_waits_for_an_answer_is_counted_when_it_has_ended(

@@ -143,7 +143,10 @@ def test_a_group_of_what_is_not_there_or_does_not_fit_is_refused(api: Api) -> No
         (group_body(stranger, keeper.id), 404),
         (group_body(keeper, manager.id), 400),
         (group_body(manager, keeper.id, shared_block_ids=[new_id("block")]), 404),
-        ({"agent_ids": [keeper.id], "description": "x", "manager_config": {"manager_type": "sleeptime"}}, 400),
+        (
+            {"agent_ids": [keeper.id], "description": "x", "manager_config": {"manager_type": "sleeptime"}},
+            400,
+        ),
         ({"agent_ids": [keeper.id], "description": "x", "manager_config": {"manager_type": "mob"}}, 400),
         ({"description": "x"}, 422),
     ):
@@ -155,7 +158,9 @@ def test_a_group_of_another_workspace_is_not_there(api: Api) -> None:
     stranger = make_agent(workspace=make_workspace())
     group = Group.objects.create(workspace=stranger.workspace, manager_agent=stranger)
     url = f"/v1/groups/{group.id}"
-    assert [api.get(url).status_code, api.patch(url, {}).status_code, api.delete(url).status_code] == [404] * 3
+    assert [api.get(url).status_code, api.patch(url, {}).status_code, api.delete(url).status_code] == [
+        404
+    ] * 3
     assert api.get("/v1/groups/").json() == []
     assert api.get("/v1/groups/group-1").status_code == 422
     assert Group.objects.filter(id=group.id).exists()

@@ -96,9 +96,7 @@ async def test_an_agent_that_speaks_by_a_tool_answers_by_it(
     assert (await return_of(ada))["text"] == str({"agent_id": bob.id, "response": ["Ten miles."]})
 
 
-async def test_no_words_are_no_response(
-    ada: Agent, model: ScriptedModel, other_model: ScriptedModel
-) -> None:
+async def test_no_words_are_no_response(ada: Agent, model: ScriptedModel, other_model: ScriptedModel) -> None:
     bob = await db(lambda: make(other_model, "Bob", agent_type="sleeptime_agent"))
     other_model.add(tool_call("memory_finish_edits"))
     await ask(ada, model, bob.id)
@@ -136,7 +134,9 @@ async def test_an_agent_cannot_write_to_itself(ada: Agent, model: ScriptedModel,
 async def test_bad_arguments_are_told(
     ada: Agent, bob: Agent, model: ScriptedModel, fields: dict[str, Any], words: str
 ) -> None:
-    arguments = {"message": "Hm?", "other_agent_id": bob.id, **fields} if fields else {"other_agent_id": bob.id}
+    arguments = (
+        {"message": "Hm?", "other_agent_id": bob.id, **fields} if fields else {"other_agent_id": bob.id}
+    )
     model.add(tool_call(ASK, **arguments), text("Right."))
     await send(ada, "Ask.")
     returned = await return_of(ada)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,10 +13,18 @@ from letta_client.types.agents import LettaResponse, LettaStreamingResponse
 
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_provider import FakeCall, FakeReply
+from tests.support.server import RunningServer, running_server
 from tests.support.strict import validate
 
 pytestmark = pytest.mark.slow
 MODEL = "openai/gpt-4o-mini"
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, provider: FakeOpenAI) -> Iterator[RunningServer]:
+    environment = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": provider.base_url, "ADE_JOB_WORKER": "1"}
+    with running_server(environment) as running:
+        yield running
 
 
 def raw(value: Any) -> Any:
@@ -41,7 +50,9 @@ def group(client: Letta) -> Any:
 
 def replies(provider: FakeOpenAI) -> None:
     """The answer of the agent, and what its background does then."""
-    insert = FakeCall(name="memory_insert", arguments='{"label": "human", "new_string": "Likes tea."}', id="a")
+    insert = FakeCall(
+        name="memory_insert", arguments='{"label": "human", "new_string": "Likes tea."}', id="a"
+    )
     provider.replies.extend(
         [
             FakeReply(text="Good."),
@@ -98,7 +109,7 @@ def test_the_background_is_switched_on_and_off_later(client: Letta, agent: Any) 
 
 
 def test_one_agent_asks_another(client: Letta, provider: FakeOpenAI) -> None:
-    asker = client.agents.create(model=MODEL, include_multi_agent_tools=True)
+    asker = client.agents.create(model=MODEL, tools=["send_message_to_agent_and_wait_for_reply"])
     other = client.agents.create(model=MODEL)
     question = f'{{"message": "How far?", "other_agent_id": "{other.id}"}}'
     call = FakeCall(name="send_message_to_agent_and_wait_for_reply", arguments=question, id="a")
@@ -111,5 +122,9 @@ def test_one_agent_asks_another(client: Letta, provider: FakeOpenAI) -> None:
     assert kinds == ["tool_call_message", "tool_return_message", "assistant_message"]
     returned: Any = answer.messages[1]
     assert (returned.status, "Ten miles." in returned.tool_return) == ("success", True)
-    heard = [message for message in client.agents.messages.list(other.id) if message.message_type == "system_message"]
+    heard = [
+        message
+        for message in client.agents.messages.list(other.id)
+        if message.message_type == "system_message"
+    ]
     assert "How far?" in str(heard)
