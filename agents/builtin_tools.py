@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.postgres.search import SearchRank
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from agents.models import Message
 from agents.models.message import MessageRole
+from agents.services.message_search import rank_by_age, rank_by_words
 from memory.dates import parse_end, parse_start, zone
-from memory.search import AnyWord, Fused, fuse
+from memory.search import Fused, fuse
 from memory.texts import searchable
 from tools import registry
 from tools.builtin import archival
@@ -38,7 +38,8 @@ def conversation_search(context: ToolContext, arguments: dict[str, Any], _: Any)
     limit = _result_count(arguments)
     messages = _messages(context, arguments)
     query = searchable(arguments.get("query") or "")
-    ranked = _ranked(messages, query, limit) if query else _newest(messages, limit)
+    found = rank_by_words(messages, query, limit) if query else rank_by_age(messages, limit)
+    ranked = fuse([], found)
     rows = messages.defer("search").in_bulk([each.id for each in ranked])
     now = timezone.now()
     results = [
@@ -107,28 +108,6 @@ def _messages(context: ToolContext, arguments: dict[str, Any]) -> QuerySet[Messa
     for name in _SEARCHES:
         where &= ~Q(tool_calls__contains=[{"name": name}])
     return Message.objects.filter(where)
-
-
-def _ranked(messages: QuerySet[Message], query: str, limit: int) -> list[Fused]:
-    words = AnyWord(query)
-    found = list(
-        messages.filter(search=words)
-        .annotate(rank=SearchRank(F("search"), words))
-        .order_by("-rank", "-created_at", "-id")
-        .values_list("id", flat=True)[:limit]
-    )
-    if not found:
-        # Parts of words, and languages that put no spaces between them.
-        found = list(_by_age(messages.filter(text__icontains=query))[:limit])
-    return fuse([], found)
-
-
-def _newest(messages: QuerySet[Message], limit: int) -> list[Fused]:
-    return fuse([], list(_by_age(messages)[:limit]))
-
-
-def _by_age(messages: QuerySet[Message]) -> QuerySet[Message, str]:
-    return messages.order_by("-created_at", "-id").values_list("id", flat=True)
 
 
 def _roles(arguments: dict[str, Any]) -> list[str]:

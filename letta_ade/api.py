@@ -15,7 +15,11 @@ from agents.api.agent_blocks import router as agent_blocks
 from agents.api.agent_context import router as agent_context
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
+from agents.api.all_messages import older_router as older_search
+from agents.api.all_messages import router as all_messages
 from agents.api.blocks import router as blocks_of_agents
+from agents.api.conversation_messages import router as conversation_messages
+from agents.api.conversations import router as conversations
 from agents.api.groups import router as groups
 from agents.api.groups import router_of_agents as groups_of_agents
 from agents.api.jobs import router as jobs
@@ -64,9 +68,13 @@ api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
+api.add_router("/agents", older_search, tags=["messages"])
+api.add_router("/messages", all_messages, tags=["messages"])
 api.add_router("/agents", passages, tags=["passages"])
 api.add_router("/agents", groups_of_agents, tags=["groups"])
 api.add_router("/groups", groups, tags=["groups"])
+api.add_router("/conversations", conversations, tags=["conversations"])
+api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])

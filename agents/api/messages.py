@@ -24,7 +24,7 @@ from agents.api.schemas.message import (
 from agents.api.schemas.run import RunResponse
 from agents.api.sse import Reader, sse_response
 from agents.api.streaming import Folded, Format, fold
-from agents.api.wire import wire_list
+from agents.api.wire import WireMessage, wire_list
 from agents.models import Message
 from agents.services import execution
 from agents.services.images import embed_images
@@ -44,21 +44,13 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 @router.post("/{agent_id}/messages", response=LettaResponse)
 async def create_message(request: ApiRequest, agent_id: AgentId, body: MessageOptions) -> HttpResponseBase:
-    body.check_streaming()
-    if body.streaming:
-        return await _stream(request, agent_id, body)
-    started = await _start(request, agent_id, body, run_type="send_message")
-    folded = await fold(started.run_id, follow(started.run_id), _format(body))
-    if folded is None:
-        raise Gone(
-            f"The events of run {started.run_id} are no longer kept; its messages are in the agent's list."
-        )
-    return _plain(started, folded)
+    return await answer_message(request, agent_id, body, run_type="send_message")
 
 
 @router.post("/{agent_id}/messages/stream", response=LettaResponse, deprecated=True)
 async def stream_message(request: ApiRequest, agent_id: AgentId, body: MessageOptions) -> HttpResponseBase:
-    return await _stream(request, agent_id, body.model_copy(update={"streaming": True}))
+    body = body.model_copy(update={"streaming": True})
+    return await answer_message(request, agent_id, body, run_type="send_message")
 
 
 @router.post("/{agent_id}/messages/async", response=RunResponse)
@@ -76,9 +68,7 @@ async def list_messages(request: ApiRequest, agent_id: AgentId, query: Query[Mes
     stored: list[Message] = await threads.run(
         find_messages, caller=request.auth, agent_id=agent_id, filters=query.filters(), page=query.page()
     )
-    types = query.include_return_message_types
-    listed = wire_list(stored, query.answer_tool())
-    return respond([each for each in listed if types is None or each["message_type"] in types])
+    return respond(listed(stored, query))
 
 
 @router.post("/{agent_id}/messages/cancel", response=dict[str, str])
@@ -87,8 +77,46 @@ async def cancel_runs(request: ApiRequest, agent_id: AgentId, body: CancelRuns |
     return respond(await execution.cancel_runs(caller=request.auth, agent_id=agent_id, run_ids=run_ids))
 
 
-async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, run_type: str) -> StartedRun:
-    fingerprint = hashlib.sha256(request.body).hexdigest()
+async def answer_message(
+    request: ApiRequest,
+    agent_id: str,
+    body: MessageOptions,
+    *,
+    run_type: str,
+    conversation_id: str | None = None,
+) -> HttpResponseBase:
+    """What the run of this request says, in one piece or as a stream; None is the agent's default conversation."""
+    body.check_streaming()
+    if body.streaming:
+        kind = f"{run_type}_streaming"
+        started = await _start(request, agent_id, body, run_type=kind, conversation_id=conversation_id)
+        return await _stream(request, started, body)
+    started = await _start(request, agent_id, body, run_type=run_type, conversation_id=conversation_id)
+    folded = await fold(started.run_id, follow(started.run_id), _format(body))
+    if folded is None:
+        raise Gone(
+            f"The events of run {started.run_id} are no longer kept; its messages are in the agent's list."
+        )
+    return _plain(started, folded)
+
+
+def listed(stored: list[Message], query: MessageQuery) -> list[WireMessage]:
+    """The wire messages of stored ones, as they are asked for."""
+    types = query.include_return_message_types
+    messages = wire_list(stored, query.answer_tool())
+    return [each for each in messages if types is None or each["message_type"] in types]
+
+
+async def _start(
+    request: ApiRequest,
+    agent_id: str,
+    body: MessageOptions,
+    *,
+    run_type: str,
+    conversation_id: str | None = None,
+) -> StartedRun:
+    # The same words in another conversation are another request.
+    fingerprint = hashlib.sha256((conversation_id or "").encode() + request.body).hexdigest()
     is_retry = request.headers.get("X-Stainless-Retry-Count", "0") != "0"
     if is_retry:
         # Before its images are fetched once more.
@@ -98,6 +126,7 @@ async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, ru
         if run is not None:
             return StartedRun.of(run, is_repeat=True)
     asked = body.run_request(agent_id, run_type=run_type, wait_seconds=_wait_seconds(request))
+    asked = replace(asked, conversation_id=conversation_id)
     if isinstance(body, AsyncMessageOptions):
         asked = replace(asked, background=True, callback_url=body.callback_url or None)
     asked = await embed_images(caller=request.auth, request=asked)
@@ -106,8 +135,7 @@ async def _start(request: ApiRequest, agent_id: str, body: MessageOptions, *, ru
     return await execution.start_run(caller=request.auth, request=asked)
 
 
-async def _stream(request: ApiRequest, agent_id: str, body: MessageOptions) -> HttpResponseBase:
-    started = await _start(request, agent_id, body, run_type="send_message_streaming")
+async def _stream(request: ApiRequest, started: StartedRun, body: MessageOptions) -> HttpResponseBase:
     format, is_numbered = _format(body), body.background
     if started.is_repeat:
         run = await threads.run(get_run_for, caller=request.auth, run_id=started.run_id)

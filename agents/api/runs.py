@@ -22,6 +22,7 @@ from agents.api.sse import Reader, sse_response
 from agents.api.streaming import Format
 from agents.api.wire import wire_one
 from agents.api.wire_steps import wire_steps
+from agents.models import Run
 from agents.runtime.spoken import AnswerTool
 from agents.services import runs
 from agents.services.run_timing import run_metrics, run_spans
@@ -94,8 +95,12 @@ async def stream_run(
     request: ApiRequest, run_id: RunId, body: ResumeStream | None = None
 ) -> HttpResponseBase:
     """The stream of a background run, from the start or from where a reader left it."""
-    asked = body or ResumeStream()
     run = await threads.run(runs.get_run_for, caller=request.auth, run_id=run_id)
+    return resume(run, body or ResumeStream())
+
+
+def resume(run: Run, asked: ResumeStream) -> HttpResponseBase:
+    """The stream of the run from where the reader left it. Raises Invalid for a run without one that lasts, Gone when it has expired."""
     if not run.background:
         raise Invalid("Only a run that was started with background: true has a stream to come back to.")
     runs.check_events_are_kept(run)

@@ -1,7 +1,7 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
-from agents.models.conversation import ContextEntry, Conversation
+from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
 from agents.models.group import Group, GroupMember
-from agents.models.message import Message
+from agents.models.message import Message, MessageVector
 from agents.models.run import Run, RunEvent, RunLease
 from agents.models.step import ProviderTrace, Step
 
@@ -13,12 +13,15 @@ __all__ = [
     "AgentTool",
     "ContextEntry",
     "Conversation",
+    "ConversationBlock",
     "Group",
     "GroupMember",
     "Message",
+    "MessageVector",
     "ProviderTrace",
     "Run",
     "RunEvent",
     "RunLease",
+    "SharedMessage",
     "Step",
 ]

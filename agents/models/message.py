@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 from django.db.models.functions import Substr
+from pgvector.django import HalfVectorField
 
 from letta_ade.core.ids import MAX_ID_LENGTH
 from letta_ade.core.models import IdField
@@ -105,3 +106,23 @@ class Message(models.Model):
     def from_data(cls, data: dict[str, Any]) -> Message:
         """The message that `to_data` described, not attached to the database."""
         return cls(**{**data, "created_at": datetime.fromisoformat(data["created_at"])})
+
+
+class MessageVector(models.Model):
+    """What a message means to an embedding model (services/message_vectors.py), in a narrow table of its own."""
+
+    # The constraint begins with it.
+    message = models.ForeignKey(
+        "agents.Message", on_delete=models.CASCADE, related_name="vectors", db_index=False
+    )
+    #: Handle of the embedding model: vectors of two models cannot be compared.
+    model = models.CharField(max_length=255)
+    dimensions = models.PositiveIntegerField()
+    embedding = HalfVectorField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["message", "model"], name="one_vector_of_a_model")]
+
+    def __str__(self) -> str:
+        return f"{self.message_id} {self.model}"

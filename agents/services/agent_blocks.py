@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import QuerySet
 
-from agents.models import Agent
+from agents.models import Agent, ConversationBlock
 from agents.services import agent_links, background_memory
 from agents.services.agents import get_agent_for, tell
 from letta_ade.accounts.auth import Caller
-from letta_ade.core.errors import NotFound
+from letta_ade.core.errors import Conflict, NotFound
 from letta_ade.core.pagination import PageRequest, paginate
 from memory.models import Block
 from memory.services.blocks import BlockChanges, get_block_for, update_block
@@ -59,12 +59,17 @@ def attach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
 
 
 def detach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
-    """The agent without the block, which stays. Raises NotFound also when the block is not attached."""
+    """The agent without the block, which stays. Raises NotFound also when the block is not attached.
+
+    Conflict for the private copy that a conversation has of a block: it goes with the conversation.
+    """
     caller.check("edit")
     with transaction.atomic():
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         removed, _ = agent.block_links.filter(block_id=block_id).delete()
         if not removed:
+            if ConversationBlock.objects.filter(block_id=block_id, conversation__agent=agent).exists():
+                raise Conflict("This block is a copy that one conversation has for itself; it stays as long.")
             raise NotFound(f"The block {block_id!r} is not attached to this agent.")
         background_memory.unshare_blocks(agent, [block_id])
         tell(agent)

@@ -46,12 +46,12 @@ def choose_model(
             f"An agent needs a model, for example {catalog.suggested_handle(workspace_id=workspace_id)!r}; "
             "LETTA_DEFAULT_LLM_HANDLE names the one for agents that ask for none."
         )
-    info = _info(handle, workspace_id)
+    info = model_info(handle, workspace_id)
     wanted = {**older.today(provider_type=info.provider_type, model=info.name), **asked}
     return ModelChoice(
         handle=handle,
-        settings=_merge(info.name, _with_room(default_settings(info), wanted), wanted),
-        context_window_limit=_window(info, window),
+        settings=merge_settings(info.name, with_room(default_settings(info), wanted), wanted),
+        context_window_limit=check_window(info, window),
     )
 
 
@@ -79,10 +79,10 @@ def change_model(
     stays = window is None
     return ModelChoice(
         handle=agent.model,
-        settings=_merge(name, agent.model_settings, wanted),
+        settings=merge_settings(name, agent.model_settings, wanted),
         context_window_limit=agent.context_window_limit
         if stays
-        else _window(_info(agent.model, agent.workspace_id), window),
+        else check_window(model_info(agent.model, agent.workspace_id), window),
     )
 
 
@@ -152,13 +152,15 @@ def _effort(model: str, efforts: tuple[str, ...]) -> str:
     return "minimal" if (not efforts or "minimal" in efforts) and _NO_MINIMAL not in model else "medium"
 
 
-def _info(handle: str, workspace_id: str | None) -> ModelInfo:
+def model_info(handle: str, workspace_id: str | None) -> ModelInfo:
+    """The model. Raises Invalid for what is no handle, NotFound for an unknown one. May ask the provider."""
     if not split_handle(handle)[0]:
         raise Invalid(f"The model {handle!r} is not a handle; a handle has the form 'provider/model'.")
     return catalog.get_model_info(handle, workspace_id=workspace_id)
 
 
-def _window(info: ModelInfo, asked: int | None) -> int:
+def check_window(info: ModelInfo, asked: int | None) -> int:
+    """The window in tokens; None means the model's own. Raises Invalid for one that the model does not have."""
     if asked is None:
         return catalog.default_window(info)
     if not 0 < asked <= info.context_window:
@@ -168,7 +170,7 @@ def _window(info: ModelInfo, asked: int | None) -> int:
     return asked
 
 
-def _with_room(defaults: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def with_room(defaults: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults without thinking where the reply that is asked for has no room for it; nobody asked for the thinking."""
     thinking, most = defaults.get("thinking") or {}, wanted.get("max_output_tokens")
     budget = thinking.get("budget_tokens")
@@ -177,7 +179,7 @@ def _with_room(defaults: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str,
     return defaults
 
 
-def _merge(model: str, settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(model: str, settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with what is wanted laid over them; the provider's type is the model's, whatever a client says."""
     nested = {name: {**(settings.get(name) or {}), **wanted[name]} for name in _NESTED if wanted.get(name)}
     merged = {**settings, **wanted, **nested, "provider_type": settings.get("provider_type")}

@@ -9,9 +9,16 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
-from agents.models import Agent, AgentSecret, Conversation, Run
+from agents.models import Agent, AgentSecret, Conversation
 from agents.models.agent import AgentType
-from agents.services import agent_links, agent_model, agent_types, background_memory, conversations
+from agents.services import (
+    agent_ends,
+    agent_links,
+    agent_model,
+    agent_types,
+    background_memory,
+    conversations,
+)
 from agents.services.agent_fields import check_name, check_timezone, file_limits, random_name
 from agents.services.agent_prompts import default_system_prompt
 from agents.services.agent_tool_rules import add_rules, approval_rules, base_tool_rules, clean_rules
@@ -369,18 +376,17 @@ def _replace_sets(caller: Caller, agent: Agent, changes: AgentChanges) -> None:
 
 
 def delete_agent(*, caller: Caller, agent_id: str) -> None:
-    """The agent goes with its conversations, messages and runs, and with its background; blocks, tools and archives stay.
+    """The agent goes with its conversations, messages, runs and background; blocks, tools and archives stay. Raises NotFound.
 
-    Raises NotFound.
+    A run that goes on is stopped: it can store nothing any more, and its readers are told that it broke off.
     """
     caller.check("edit")
     with transaction.atomic():
+        agent_ends.stop_runs(get_agent_for(caller=caller, agent_id=agent_id))
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tell(agent)
-        background_memory.leave_groups(agent)
-        # Events of its runs may be on their way into the table: they name only the run, and must find it locked and then gone.
-        list(Run.objects.select_for_update().filter(agent=agent).values_list("id"))
-        agent.delete()
+        background_memory.leave_groups(caller, agent)
+        agent_ends.delete_rows(caller, agent)
 
 
 def write_secrets(agent: Agent, secrets: dict[str, str]) -> None:

@@ -88,7 +88,9 @@ def find_pending(context: Sequence[ContextMessage]) -> PendingRequest | None:
 def waiting_entries(agent_ids: Collection[str]) -> list[ContextEntry]:
     """The last entry of each conversation of these agents that waits for an answer, with its message. One query."""
     last = ContextEntry.objects.filter(conversation=OuterRef("pk")).order_by("-position")
-    ends = Conversation.objects.filter(agent_id__in=agent_ids).values_list(Subquery(last.values("pk")[:1]))
+    ends = Conversation.objects.filter(agent_id__in=agent_ids, deleted_at=None).values_list(
+        Subquery(last.values("pk")[:1])
+    )
     return list(
         ContextEntry.objects.filter(pk__in=ends, message__role=MessageRole.APPROVAL)
         .exclude(message__tool_calls=[])

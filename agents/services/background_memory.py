@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from agents.models import Agent, AgentBlock, Conversation, Group, GroupMember
 from agents.models.agent import AgentType
 from agents.models.group import ManagerType
-from agents.services import agent_links, conversations
+from agents.services import agent_ends, agent_links, conversations
 from agents.services.agent_prompts import default_system_prompt
 from agents.services.agent_tool_rules import add_rules, base_tool_rules
 from agents.services.agent_types import BACKGROUND_TYPES, base_tool_names
@@ -44,7 +44,7 @@ def follow_switch(caller: Caller, agent: Agent) -> None:
     if agent.enable_sleeptime and group is None and agent.agent_type not in BACKGROUND_TYPES:
         _switch_on(caller, agent)
     elif not agent.enable_sleeptime and group is not None:
-        remove_background(group)
+        remove_background(caller, group)
 
 
 def _switch_on(caller: Caller, agent: Agent) -> None:
@@ -93,19 +93,19 @@ def _switch_on(caller: Caller, agent: Agent) -> None:
     _tell(partner)
 
 
-def remove_background(group: Group) -> None:
+def remove_background(caller: Caller, group: Group) -> None:
     """Delete the group and the agents in it, with their own persona block. In a transaction.
 
     A run of theirs that goes on loses its conversation and stores nothing more.
     """
+    for partner in partners_of(group):
+        agent_ends.stop_runs(partner)
     for partner in partners_of(group, for_update=True):
-        # Its run writes its messages and events under a lock on its row: it must find that gone, not half of it.
-        list(partner.runs.select_for_update().values_list("id"))
         _tell(partner)
         personas = list(
             Block.objects.filter(agent_links__agent=partner, label=PERSONA_LABEL).values_list("id", flat=True)
         )
-        partner.delete()
+        agent_ends.delete_rows(caller, partner)
         Block.objects.filter(id__in=personas, agent_links=None).delete()
     group.delete()
 
@@ -116,10 +116,10 @@ def partners_of(group: Group, *, for_update: bool = False) -> list[Agent]:
     return list(rows.filter(group_links__group=group).order_by("group_links__position"))
 
 
-def leave_groups(agent: Agent) -> None:
+def leave_groups(caller: Caller, agent: Agent) -> None:
     """Remove what ends with this agent: its background, or the background that it alone was. In a transaction, before its deletion."""
     for group in Group.objects.select_for_update(of=("self",)).filter(manager_agent=agent):
-        remove_background(group)
+        remove_background(caller, group)
     for group in Group.objects.select_for_update(of=("self",)).filter(agents=agent):
         if group.member_links.exclude(agent=agent).exists():
             continue

@@ -154,7 +154,11 @@ def _queue(group: Group, partner: Agent, conversation: Conversation, transcript:
         conversation=conversation,
         status=RunStatus.CREATED,
         background=True,
-        metadata={"run_type": BACKGROUND_RUN_TYPE, "model": partner.model, "group_id": group.id},
+        metadata={
+            "run_type": BACKGROUND_RUN_TYPE,
+            "model": conversation.model or partner.model,
+            "group_id": group.id,
+        },
         created_by_id=manager.id,
         last_updated_by_id=manager.id,
     )

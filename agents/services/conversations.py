@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from agents.models import Agent, ContextEntry, Conversation, Message
+from agents.models import Agent, ContextEntry, Conversation, Message, SharedMessage
 from agents.services.first_messages import InitialMessage, first_rows
 from agents.services.leases import keep_runs_out
 from agents.services.system_message import write_system_message
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid, NotFound
+from letta_ade.core.ids import is_id
 from letta_ade.core.rows import Select
 
 DEFAULT = "default"
@@ -21,7 +22,7 @@ _CONVERSATION, _AGENT = Select(Conversation, "conversation"), Select(Agent, "age
 _WITH_AGENT = f"""
 SELECT {_CONVERSATION.columns}, {_AGENT.columns}
 FROM agents_conversation conversation JOIN agents_agent agent ON agent.id = conversation.agent_id
-WHERE agent.id = %s AND agent.workspace_id = %s
+WHERE agent.id = %s AND agent.workspace_id = %s AND conversation.deleted_at IS NULL
   AND CASE WHEN %s THEN conversation.is_default ELSE conversation.id = %s END
 """  # noqa: S608 - all of it is ours
 
@@ -58,19 +59,33 @@ def get_conversation_with_agent(
 
 def _conversations(conversation_id: str | None) -> QuerySet[Conversation]:
     wanted = {"is_default": True} if conversation_id in (None, DEFAULT) else {"id": conversation_id}
-    return Conversation.objects.filter(**wanted).order_by()
+    return Conversation.objects.filter(**wanted, deleted_at=None).order_by()
 
 
 def get_conversation_for(*, caller: Caller, conversation_id: str) -> Conversation:
     """The conversation. Raises NotFound, also for one of another workspace."""
     conversation = (
-        Conversation.objects.filter(id=conversation_id, workspace_id=caller.workspace_id)
+        Conversation.objects.filter(id=conversation_id, workspace_id=caller.workspace_id, deleted_at=None)
         .select_related("agent")
         .first()
     )
     if conversation is None:
         raise NotFound(f"There is no conversation {conversation_id!r}.")
     return conversation
+
+
+def find_conversation(*, caller: Caller, conversation_id: str, agent_id: str | None = None) -> Conversation:
+    """The conversation that a client names, with its agent: by its own id, by `default` beside its agent's id, or by that alone.
+
+    Raises NotFound, or Invalid for `default` without an agent.
+    """
+    if is_id("agent", conversation_id):
+        conversation_id, agent_id = DEFAULT, conversation_id
+    if agent_id:
+        return get_conversation_with_agent(caller=caller, agent_id=agent_id, conversation_id=conversation_id)
+    if conversation_id == DEFAULT:
+        raise Invalid("The conversation 'default' is one of an agent's: name it in agent_id.")
+    return get_conversation_for(caller=caller, conversation_id=conversation_id)
 
 
 def begin(
@@ -108,6 +123,19 @@ def context_ids(agent_ids: Sequence[str]) -> dict[str, list[str]]:
     for agent_id, message_id in entries.values_list("conversation__agent_id", "message_id"):
         found[agent_id].append(message_id)
     return found
+
+
+def message_ids_in(conversation: Conversation) -> list[str]:
+    """Ids of the messages in its context, the system message first."""
+    return list(conversation.entries.order_by("position").values_list("message_id", flat=True))
+
+
+def history_of(conversation: Conversation) -> QuerySet[Message]:
+    """All of its messages, in context or not, those of failed steps too; a fork's begin with those that it took over."""
+    if not conversation.forked_from_id:
+        return Message.objects.filter(conversation=conversation)
+    taken_over = SharedMessage.objects.filter(conversation=conversation).values("message_id")
+    return Message.objects.filter(Q(conversation=conversation) | Q(id__in=taken_over))
 
 
 def set_context(*, agent: Agent, message_ids: Sequence[str]) -> None:

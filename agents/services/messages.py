@@ -7,10 +7,11 @@ from typing import Literal
 
 from django.db.models import QuerySet
 
-from agents.models import Agent, Message
+from agents.models import Agent, Conversation, Message
 from agents.services.agents import get_agent_for
-from agents.services.conversations import DEFAULT, get_conversation_of
+from agents.services.conversations import DEFAULT, find_conversation, get_conversation_of, history_of
 from letta_ade.accounts.auth import Caller
+from letta_ade.core.errors import NotFound
 from letta_ade.core.pagination import PageRequest, paginate
 
 
@@ -38,6 +39,14 @@ class MessageFilters:
     #: Messages of steps that failed, too.
     shows_errors: bool = False
 
+    def narrow(self, rows: QuerySet[Message]) -> QuerySet[Message]:
+        """The rows of a history that are wanted, whatever conversation they are of."""
+        if not self.shows_errors:
+            rows = rows.filter(is_err=False)
+        if self.group_id is not None:
+            rows = rows.filter(group_id=self.group_id)
+        return rows
+
 
 def list_messages(
     *, caller: Caller, agent_id: str, filters: MessageFilters | None = None, page: MessagePage | None = None
@@ -45,16 +54,65 @@ def list_messages(
     """A page of the agent's messages, of all its conversations unless one is named. Raises NotFound (agent, cursor)."""
     filters = filters or MessageFilters()
     agent = get_agent_for(caller=caller, agent_id=agent_id)
-    everything = Message.objects.filter(agent=agent)
-    rows = everything if filters.shows_errors else everything.filter(is_err=False)
+    rows = everything = Message.objects.filter(agent=agent)
     if filters.conversation_id is not None:
         # By the conversation's id, so that the index of its messages is used.
-        conversation = get_conversation_of(agent=agent, conversation_id=filters.conversation_id or DEFAULT)
-        rows = Message.objects.filter(conversation=conversation)
-        rows = rows if filters.shows_errors else rows.filter(is_err=False)
-    if filters.group_id is not None:
-        rows = rows.filter(group_id=filters.group_id)
+        rows = history_of(
+            get_conversation_of(agent=agent, conversation_id=filters.conversation_id or DEFAULT)
+        )
+    rows = filters.narrow(rows)
     return of_agent(agent, page_of(rows, page or MessagePage(), among=everything))
+
+
+def list_conversation_messages(
+    *, caller: Caller, conversation: Conversation, filters: MessageFilters, page: MessagePage
+) -> list[Message]:
+    """A page of the conversation's messages, what a fork took over included; the newest first unless asked otherwise.
+
+    Without an order `after` goes on downwards, as paging clients do, and `before` is what came before that message: a client scrolls
+    back with it. Raises NotFound for a cursor of elsewhere.
+    """
+    caller.check("read")
+    everything = history_of(conversation)
+    rows = filters.narrow(everything)
+    if page.order is not None:
+        found = page_of(rows, page, among=everything)
+    else:
+        is_scrolling = page.before is not None and page.after is None
+        request = PageRequest(
+            limit=page.limit,
+            after=page.before if is_scrolling else page.after,
+            before=None if is_scrolling else page.before,
+        )
+        found = paginate(rows.defer("search", "text"), request, among=everything)
+    return of_agent(conversation.agent, found)
+
+
+def list_all_messages(
+    *,
+    caller: Caller,
+    conversation_id: str | None = None,
+    filters: MessageFilters | None = None,
+    page: MessagePage | None = None,
+) -> list[Message]:
+    """A page of the messages of all agents, or of one conversation; they come with their agents. Raises NotFound."""
+    caller.check("read")
+    everything = Message.objects.filter(workspace_id=caller.workspace_id)
+    rows = everything
+    if conversation_id is not None:
+        rows = history_of(find_conversation(caller=caller, conversation_id=conversation_id))
+    rows = (filters or MessageFilters()).narrow(rows).select_related("agent")
+    return page_of(rows, page or MessagePage(), among=everything)
+
+
+def get_message_for(*, caller: Caller, message_id: str) -> Message:
+    """The message with its agent. Raises NotFound, also for one of another workspace."""
+    caller.check("read")
+    found = Message.objects.filter(id=message_id, workspace_id=caller.workspace_id).select_related("agent")
+    message = found.defer("search", "text").first()
+    if message is None:
+        raise NotFound(f"There is no message {message_id!r}.")
+    return message
 
 
 def of_agent(agent: Agent, messages: list[Message]) -> list[Message]:

@@ -18,7 +18,6 @@ from agents.runtime.snapshot import AttachedTool, CallSettings, Snapshot
 from agents.runtime.tool_rules import Rule, RuleBook
 from agents.runtime.turn import past_calls
 from agents.services import leases, run_rows
-from agents.services.agent_model import default_settings
 from agents.services.agent_types import facts_of
 from agents.services.approvals import (
     PendingApproval,
@@ -30,6 +29,7 @@ from agents.services.approvals import (
 )
 from agents.services.callbacks import check_callback_url
 from agents.services.context import ContextMessage, load_context, to_chat_message
+from agents.services.conversation_model import model_in
 from agents.services.conversations import get_conversation_with_agent
 from agents.services.journal import OpenRun, without_nulls
 from agents.services.run_requests import AnswersInput, InputMessage, RunRequest
@@ -194,13 +194,13 @@ def _check(caller: Caller, request: RunRequest) -> Checked | StartedRun:
         caller=caller, agent_id=request.agent_id, conversation_id=request.conversation_id
     )
     agent = conversation.agent
-    handle = request.override_model or agent.model
+    handle = request.override_model or conversation.model or agent.model
     run = _new_run(caller, agent, conversation, request, handle)
     if repeat := _find_repeat(caller, run, request):
         return repeat
     if request.callback_url is not None:
         check_callback_url(request.callback_url)
-    model = model_of_run(agent, handle)
+    model = model_of_run(conversation, handle)
     inputs = [_input_row(run, caller, message) for message in request.messages]
     _check_size(inputs, window=model.context_window)
     return Checked(
@@ -214,19 +214,21 @@ def _check(caller: Caller, request: RunRequest) -> Checked | StartedRun:
     )
 
 
-def model_of_run(agent: Agent, handle: str) -> ModelOfRun:
-    """The model with the settings and window of the agent; another one than the agent's has settings of its own.
+def model_of_run(conversation: Conversation, handle: str) -> ModelOfRun:
+    """The model with the settings and window that it has in this conversation.
 
     May ask the provider for its models, so it comes before the transaction.
     """
-    chat = catalog.get_chat_model(handle, workspace_id=agent.workspace_id)
-    info = catalog.get_model_info(handle, workspace_id=agent.workspace_id)
-    chosen, window = agent.model_settings, agent.context_window_limit
-    if handle != agent.model:
-        is_parallel = chosen.get("parallel_tool_calls", True)
-        chosen = {**default_settings(info), "parallel_tool_calls": is_parallel}
-        window = min(window, info.context_window)
-    return ModelOfRun(chat=chat, endpoint=info.endpoint, settings=chosen, context_window=window)
+    workspace_id = conversation.workspace_id
+    chat = catalog.get_chat_model(handle, workspace_id=workspace_id)
+    info = catalog.get_model_info(handle, workspace_id=workspace_id)
+    choice = model_in(conversation, handle, info)
+    return ModelOfRun(
+        chat=chat,
+        endpoint=info.endpoint,
+        settings=choice.settings,
+        context_window=choice.context_window_limit,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,7 +301,7 @@ def furnish(checked: Checked, lease: RunLease) -> OpenedRun | StartedRun:
     if agent.message_buffer_autoclear and is_new_turn:
         conversation.entries.filter(position__gt=0).delete()
         context = [entry for entry in context if entry.position == 0]
-    memory = load_memory(agent)
+    memory = load_memory(agent, conversation)
     tools = _TOOL.fetch(_TOOLS_OF_AGENT, [agent.id])
     system = write_system_message(
         agent=agent,

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from agents.models import Conversation, Run, RunLease
 from agents.runtime.ports import RunEnd
+from letta_ade.core.errors import NotFound
 from letta_ade.core.rows import Insert
 
 _RUN = Insert(Run)
@@ -26,7 +27,7 @@ conversation_id = %(conversation_id)s AND run_id = %(run_id)s AND owner = %(owne
 _LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
 
 _LOCK_CONVERSATION = """
-SELECT compiled_hash, compiled_at, last_message_at FROM agents_conversation WHERE id = %s FOR NO KEY UPDATE
+SELECT compiled_hash, compiled_at, last_message_at, deleted_at FROM agents_conversation WHERE id = %s FOR NO KEY UPDATE
 """
 
 _RENEW = """
@@ -47,7 +48,9 @@ run AS (
       WHERE step.run_id = agents_run.id AND step.ttft_ns IS NOT NULL AND step.llm_request_start_ns IS NOT NULL
       ORDER BY step.number LIMIT 1
     )
-  WHERE {which} RETURNING agent_id, total_duration_ns
+  WHERE {which} RETURNING agent_id, conversation_id, total_duration_ns
+), conversation AS (
+  UPDATE agents_conversation SET last_run_completion = %(now)s WHERE id IN (SELECT conversation_id FROM run)
 )
 UPDATE agents_agent AS agent SET
   last_stop_reason = %(stop_reason)s, last_run_completion = %(now)s,
@@ -76,10 +79,15 @@ def insert_lease(lease: RunLease) -> bool:
 
 
 def lock_conversation(conversation: Conversation) -> None:
-    """Lock the conversation until the transaction ends, and read again what the run before this one may have changed."""
+    """Lock the conversation until the transaction ends, and read again what the run before this one may have changed.
+
+    Raises NotFound when it has been deleted since it was read.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_CONVERSATION, [conversation.pk])
-        compiled_hash, compiled_at, last_message_at = cursor.fetchone()
+        compiled_hash, compiled_at, last_message_at, deleted_at = cursor.fetchone()
+    if deleted_at is not None:
+        raise NotFound(f"The conversation {conversation.pk!r} has just been deleted.")
     conversation.compiled_hash, conversation.compiled_at = compiled_hash, compiled_at
     conversation.last_message_at = last_message_at
 

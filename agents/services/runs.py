@@ -11,13 +11,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
-from agents.models import Message, Run, Step
+from agents.models import Conversation, Message, Run, Step
 from agents.models.run import ACTIVE_STATUSES
 from agents.services.approvals import waiting_entries
 from agents.services.conversations import DEFAULT
 from agents.services.messages import MessagePage, of_agent, page_of
 from letta_ade.accounts.auth import Caller
-from letta_ade.core.errors import Conflict, Gone, NotFound
+from letta_ade.core.errors import Conflict, Gone, Invalid, NotFound
 from letta_ade.core.pagination import PageRequest, paginate
 
 #: The longest pause of an SDK before it repeats a request is 8 s.
@@ -101,6 +101,27 @@ def find_same_request(*, caller: Caller, agent_id: str, fingerprint: str, but: s
         .order_by("-created_at")
         .first()
     )
+
+
+def find_run_of_stream(
+    *, caller: Caller, conversation: Conversation, run_id: str | None = None, otid: str | None = None
+) -> Run:
+    """The run of the conversation whose stream is wanted: the one that is named, by its id or by the otid of a message that was
+    sent to it, or the newest that goes on.
+
+    Raises NotFound for one that there is not, or Invalid when none is named and none goes on.
+    """
+    caller.check("read")
+    found = conversation.runs.select_related("agent", "conversation").order_by("-created_at", "-id")
+    if run_id is not None or otid is not None:
+        run = found.filter(id=run_id) if run_id is not None else found.filter(otids__contains=[otid])
+        if (named := run.first()) is None:
+            raise NotFound(f"The conversation has no run {run_id or otid!r}.")
+        return named
+    active = found.filter(status__in=ACTIVE_STATUSES).first()
+    if active is None:
+        raise Invalid("No run of this conversation is going on: there is no stream to come back to.")
+    return active
 
 
 def public_metadata(run: Run) -> dict[str, Any]:

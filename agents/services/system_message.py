@@ -14,23 +14,28 @@ from agents.runtime.system_prompt import PromptSource, compile_system_prompt
 from agents.runtime.tool_rules import Rule
 from agents.services.agent_types import facts_of
 from agents.services.context import text_content
+from agents.services.conversation_model import provider_type_in
 from letta_ade.core.errors import NotFound
 from letta_ade.core.rows import Select
-from letta_ade.llm.environment import split_handle
 from memory.models import Block, Passage
 from memory.rendering import BlockView
 
 _BLOCK = Select(Block, "block")
-_BLOCKS_OF_AGENT = f"""
-SELECT {_BLOCK.columns} FROM memory_block block JOIN agents_agentblock link ON link.block_id = block.id
-WHERE link.agent_id = %s ORDER BY link.position, link.id
+#: Those that a conversation has of its own come last.
+_BLOCKS = f"""
+SELECT link.label, {_BLOCK.columns} FROM memory_block block JOIN (
+  SELECT block_id, NULL AS label, position, id FROM agents_agentblock WHERE agent_id = %s
+  UNION ALL
+  SELECT block_id, label, NULL, id FROM agents_conversationblock WHERE conversation_id = %s
+) link ON link.block_id = block.id
+ORDER BY link.position NULLS LAST, link.id
 """  # noqa: S608 - all of it is ours
 _ARCHIVES_OF_AGENT = "SELECT archive_id FROM agents_agentarchive WHERE agent_id = %s ORDER BY position, id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMemory:
-    """The rows of an agent that its system message is compiled from."""
+    """The rows that a system message is compiled from."""
 
     blocks: tuple[Block, ...]
     archive_ids: tuple[str, ...]
@@ -38,9 +43,9 @@ class AgentMemory:
     archive_tags: tuple[str, ...]
 
 
-def load_memory(agent: Agent) -> AgentMemory:
-    """The agent's blocks in order of attachment, and the facts about its archives. Two queries, four with archives."""
-    blocks = tuple(_BLOCK.fetch(_BLOCKS_OF_AGENT, [agent.id]))
+def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
+    """The blocks as this conversation has them, and the facts about the agent's archives. Two queries, four with archives."""
+    blocks = _blocks_in(agent, conversation)
     with connection.cursor() as cursor:
         cursor.execute(_ARCHIVES_OF_AGENT, [agent.id])
         archive_ids = tuple(archive_id for (archive_id,) in cursor.fetchall())
@@ -59,11 +64,19 @@ def load_memory(agent: Agent) -> AgentMemory:
     return AgentMemory(blocks=blocks, archive_ids=archive_ids, archival_count=count, archive_tags=tags)
 
 
+def _blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
+    """The agent's blocks in order of attachment; a copy of the conversation stands in the place of the block of its label."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BLOCKS, [agent.id, conversation.id])
+        found = [(label, _BLOCK.row(columns)) for label, *columns in cursor.fetchall()]
+    # A dict keeps the place of a key that gets another value.
+    return tuple({label or block.label: block for label, block in found}.values())
+
+
 def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:
     """What the system message of this conversation is compiled from now."""
     facts = facts_of(agent.agent_type)
-    # A provider may be named as somebody likes; its type tells how it is spoken to.
-    endpoint_type = agent.model_settings.get("provider_type") or split_handle(agent.model)[0]
+    endpoint_type = provider_type_in(conversation, agent)
     return PromptSource(
         system=agent.system,
         agent_id=agent.id,
@@ -105,7 +118,7 @@ def write_system_message(
 
     Called inside a transaction by whoever holds the conversation; `current_id` saves a query to who knows it already.
     """
-    memory = memory or load_memory(agent)
+    memory = memory or load_memory(agent, conversation)
     source = prompt_source(agent, conversation, memory)
     current_id = current_id or _current_id(conversation)
     if current_id is not None and conversation.compiled_hash == source.fingerprint:
@@ -126,7 +139,7 @@ def recompile(*, agent: Agent, conversation: Conversation, update_timestamp: boo
     current_id = _current_id(conversation)
     if current_id is None:
         raise NotFound("The conversation has no system message.")
-    memory = load_memory(agent)
+    memory = load_memory(agent, conversation)
     source = prompt_source(agent, conversation, memory)
     kept = None if update_timestamp else conversation.compiled_at
     compiled_at = kept or timezone.now()

@@ -29,7 +29,7 @@ def take_up_run(run_id: str) -> OpenedRun | None:
         agent=conversation.agent,
         conversation=conversation,
         run=run,
-        model=model_of_run(conversation.agent, run.metadata["model"]),
+        model=model_of_run(conversation, run.metadata["model"]),
         inputs=[] if _has_stored_inputs(run) else _kept_inputs(run),
     )
     with transaction.atomic():

@@ -42,16 +42,19 @@ def respond(value: Any, *, status: int = 200) -> HttpResponse:
     return HttpResponse(to_json(value, by_alias=True), status=status, content_type="application/json")
 
 
-def path_id(kind: str) -> AfterValidator:
-    """The check of a path parameter that is an id of this kind (a key of `ids.PREFIXES`): malformed is 422."""
-    example = f"{PREFIXES[kind]}-{EXAMPLE_UUID}"
+def path_id(*kinds: str, words: tuple[str, ...] = ()) -> AfterValidator:
+    """The check of a path parameter that is an id of one of these kinds (keys of `ids.PREFIXES`) or one of these words.
+
+    Malformed is 422.
+    """
+    example = f"{PREFIXES[kinds[0]]}-{EXAMPLE_UUID}"
 
     def check(value: str) -> str:
-        if not is_id(kind, value):
+        if value not in words and not any(is_id(kind, value) for kind in kinds):
             raise PydanticCustomError(
                 MALFORMED_ID,
                 "String should match pattern '{pattern}'",
-                {"pattern": id_pattern(kind), "example": example},
+                {"pattern": id_pattern(kinds[0]), "example": example},
             )
         return value
 
@@ -61,6 +64,9 @@ def path_id(kind: str) -> AfterValidator:
 AgentId = Annotated[str, path_id("agent")]
 BlockId = Annotated[str, path_id("block")]
 GroupId = Annotated[str, path_id("group")]
+#: A conversation of its own, or the default one of an agent: named by that agent, or `default` beside `agent_id`.
+ConversationId = Annotated[str, path_id("conversation", "agent", words=("default",))]
+MessageId = Annotated[str, path_id("message")]
 PassageId = Annotated[str, path_id("passage")]
 ProviderId = Annotated[str, path_id("provider")]
 RunId = Annotated[str, path_id("run")]

@@ -152,6 +152,21 @@ class AsyncMessageOptions(MessageOptions):
     callback_url: str | None = None
 
 
+class ConversationMessageOptions(MessageOptions):
+    """The same for a conversation, which streams unless told otherwise."""
+
+    streaming: bool = True
+    #: Whose default conversation is meant, where the path says `default`.
+    agent_id: str | None = None
+
+
+class AppendMessages(Body):
+    """Messages that are added without a run."""
+
+    messages: list[MessageInput] = Field(min_length=1)
+    agent_id: str | None = None
+
+
 class CancelRuns(Body):
     """Which runs to cancel; all that go on when none is named."""
 

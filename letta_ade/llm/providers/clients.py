@@ -31,6 +31,7 @@ _lock = threading.Lock()
 _openai: _Kept = WeakKeyDictionary()
 _anthropic: _Kept = WeakKeyDictionary()
 _bedrock: _Kept = WeakKeyDictionary()
+_making: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _sync_openai: dict[_Key, OpenAI] = {}
 
 
@@ -114,10 +115,13 @@ async def _kept(
     kept = kind.setdefault(asyncio.get_running_loop(), {})
     key = (*_key(config), str(silence_seconds))
     if key not in kept:
-        # In a thread: the first import takes seconds, the first client 0.1 s.
-        made: Any = await asyncio.to_thread(make, next(iter(kept.values()), None), config)
-        # Kept with its timeout: a copy for each call would find out anew, in a thread, what machine this is.
-        kept[key] = made.with_options(timeout=_timeout(silence_seconds))
+        # One at a time: of several that are made at once, all but the last would never be closed.
+        async with _making.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            if key not in kept:
+                # In a thread: the first import takes seconds, the first client 0.1 s.
+                made: Any = await asyncio.to_thread(make, next(iter(kept.values()), None), config)
+                # Kept with its timeout: a copy for each call would find out anew, in a thread, what machine this is.
+                kept[key] = made.with_options(timeout=_timeout(silence_seconds))
     client: _Client = kept[key]
     return client
 

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_local_workspace'),
-        ('agents', '0005_step_by_age'),
+        ('agents', '0009_message_vectors'),
     ]
 
     operations = [
