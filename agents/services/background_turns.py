@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 _INSTRUCTIONS = """\
 Below is what was said in the conversation whose memory you keep, since you last looked. Read it and bring the memory blocks up to \
 date: add what is new and worth keeping, correct what has changed, remove what no longer holds. Other agents may have edited the \
-blocks meanwhile; build on what they say now. If an edit fails because the text is not there any more, look at the block again and \
-decide anew. When you are done, call memory_finish_edits.
+blocks meanwhile; build on what they say now. If an edit fails because the text is not there any more, somebody else has changed it: \
+leave it, or write what is missing as a new line. When you are done, call memory_finish_edits.
 
 """
 #: For each token of the window of whoever reads it: where a token is one character, half of the window stays free.
