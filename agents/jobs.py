@@ -14,6 +14,7 @@ from procrastinate.jobs import Job
 from agents.models import RunEvent
 from agents.services import asking, background_turns, callbacks, execution
 from agents.services.approvals import PendingApproval
+from agents.services.expiry import close_expired
 from agents.services.leases import EXECUTE_RUN, RUN_QUEUE, RunBusy
 from agents.services.run_ends import DELIVER_MESSAGE, GO_ON_WITH_MEMORY, SEND_CALLBACK
 from letta_ade.core import threads
@@ -31,6 +32,14 @@ _EVENTS_AT_ONCE = 20_000
 async def execute_run(run_id: str) -> None:
     """Work on a run of the background until it ends. It is safe to run twice: the second finds nothing to do."""
     await execution.carry_out(run_id)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="expire_requests")
+async def expire_requests(timestamp: int) -> None:
+    """Close the requests that nobody has answered in time, so that their agents take messages again."""
+    for request_id in await threads.run(close_expired):
+        logger.info("request %s expired", request_id)
 
 
 @app.periodic(cron="7 * * * *")

@@ -17,6 +17,7 @@ from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
+from agents.api.approvals import router as approvals
 from agents.api.blocks import router as blocks_of_agents
 from agents.api.conversation_messages import router as conversation_messages
 from agents.api.conversations import router as conversations
@@ -78,6 +79,7 @@ api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
+api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])
 api.add_router("/jobs", jobs, tags=["runs"])
 api.add_router("/steps", steps, tags=["steps"])

@@ -313,6 +313,8 @@ CALLBACK_PAUSE_SECONDS = 20
 SOCKET_PATIENCE_SECONDS = 20
 #: A run that tells nothing for so long is not coming back.
 STREAM_SILENCE_SECONDS = 1800
+#: Requests for an approval or a client's return that nobody answers end after so many hours; 0: never.
+REQUEST_EXPIRY_HOURS = env_int("ADE_REQUEST_EXPIRY_HOURS", 0, most=24 * 365)
 #: How long the events of a run are kept for readers that resume.
 EVENT_RETENTION_HOURS = env_int("ADE_EVENT_RETENTION_HOURS", 3, least=1, most=24 * 365)
 

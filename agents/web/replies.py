@@ -12,8 +12,12 @@ from letta_ade.core.errors import AdeError
 
 
 def answer(request: PageRequest, agent_id: str, data: dict[str, Any]) -> HttpResponse:
-    """What was done; without script the workbench, which shows it."""
-    return JsonResponse(data) if _is_script(request) else redirect("agents:detail", agent_id=agent_id)
+    """What was done; without script the page that the form was on: the inbox, or the workbench."""
+    if _is_script(request):
+        return JsonResponse(data)
+    if request.POST.get("page") == "inbox":
+        return redirect("inbox:list")
+    return redirect("agents:detail", agent_id=agent_id)
 
 
 def refusal(request: PageRequest, error: AdeError) -> HttpResponse:

@@ -74,7 +74,8 @@ async def send_message(request: PageRequest, agent_id: str) -> HttpResponse:
 async def stop(request: PageRequest, agent_id: str) -> HttpResponse:
     """Stop what goes on; nothing going on is what was wanted, too."""
     try:
-        stopped = await cancel_runs(caller=request.caller, agent_id=agent_id, conversation_id="default")
+        conversation_id = request.POST.get("conversation_id") or "default"
+        stopped = await cancel_runs(caller=request.caller, agent_id=agent_id, conversation_id=conversation_id)
     except Conflict:
         stopped = {}
     except AdeError as error:
