@@ -65,7 +65,7 @@ def _unread(group: Group) -> list[Message]:
     """The unread messages of all conversations in order of time, one more than a transcript may hold."""
     where, is_any = Q(), False
     conversations = Conversation.objects.filter(
-        agent_id=group.manager_agent_id, last_message_at__gt=group.created_at
+        agent_id=group.manager_agent_id, last_message_at__gt=group.created_at, deleted_at=None
     )
     for conversation_id, last_at in conversations.values_list("id", "last_message_at"):
         mark = group.processed.get(conversation_id)

@@ -20,10 +20,10 @@ from agents.models.run import RunStatus
 from agents.runtime.ports import RunEnd
 from agents.services import leases
 from agents.services.background_memory import partners_of
-from agents.services.background_transcript import Transcript, read_transcript
+from agents.services.background_transcript import read_transcript
 from agents.services.context import text_content
 from agents.services.conversations import get_default_conversation
-from agents.services.run_ends import BACKGROUND_RUN_TYPE
+from agents.services.run_ends import AFTER_RUN, BACKGROUND_RUN_TYPE
 from agents.services.run_requests import InputMessage, RunRequest
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.database import is_away
@@ -45,7 +45,7 @@ leave it, or write what is missing as a new line. When you are done, call memory
 _CHARACTERS_PER_TOKEN = 0.5
 
 
-def count_turn(agent: Agent, end: RunEnd) -> list[str]:
+def count_turn(agent: Agent, run_id: str, end: RunEnd) -> list[str]:
     """Count a turn of the agent that ends well, and start its background when it is due; the ids of the runs that were started.
 
     Called in the transaction that ends the run. A turn that waits for an answer has not ended.
@@ -58,7 +58,7 @@ def count_turn(agent: Agent, end: RunEnd) -> list[str]:
         return []
     try:
         with transaction.atomic():
-            return _count(agent)
+            return _count(agent, run_id)
     except (AdeError, DatabaseError) as error:
         if is_away(error):
             raise  # nothing of this turn could be stored either: it is written again
@@ -66,7 +66,7 @@ def count_turn(agent: Agent, end: RunEnd) -> list[str]:
         return []
 
 
-def _count(agent: Agent) -> list[str]:
+def _count(agent: Agent, run_id: str) -> list[str]:
     group = (
         Group.objects.select_for_update(of=("self",))
         .filter(manager_agent=agent, manager_type=ManagerType.SLEEPTIME)
@@ -76,7 +76,7 @@ def _count(agent: Agent) -> list[str]:
         return []
     group.turns_counter += 1
     is_turn = group.turns_counter % (group.sleeptime_agent_frequency or 1) == 0
-    run_ids = _start(group) if is_turn or group.is_due else []
+    run_ids = _start(group, after=run_id) if is_turn or group.is_due else []
     group.save()
     return run_ids
 
@@ -98,12 +98,12 @@ def go_on(run_id: str) -> list[str]:
             # At once it would most likely fail again.
             group.processed, group.last_run_ids = group.processed_before, []
         elif group.is_due:
-            run_ids = _start(group)
+            run_ids = _start(group, after=None)
         group.save()
     return run_ids
 
 
-def _start(group: Group) -> list[str]:
+def _start(group: Group, *, after: str | None) -> list[str]:
     """Queue a run of each background agent with what was said since the last one; marks the group when that cannot be now."""
     partners = partners_of(group)
     transcript = read_transcript(group, most_characters=_room(partners)) if partners else None
@@ -117,7 +117,7 @@ def _start(group: Group) -> list[str]:
             if any(map(_waits_for_answer, conversations)):
                 raise leases.RunBusy("A call of the background agent waits for an answer.")
             for partner, conversation in zip(partners, conversations, strict=True):
-                run_ids.append(_queue(group, partner, conversation, transcript))
+                run_ids.append(_queue(group, partner, conversation, transcript.text, after=after))
     except leases.RunBusy:
         # What was said stays unread and goes with the next run, which the end of this one starts.
         group.is_due = True
@@ -139,13 +139,15 @@ def _room(partners: Sequence[Agent]) -> int:
     return int(min(each.context_window_limit for each in partners) * _CHARACTERS_PER_TOKEN)
 
 
-def _queue(group: Group, partner: Agent, conversation: Conversation, transcript: Transcript) -> str:
+def _queue(
+    group: Group, partner: Agent, conversation: Conversation, transcript: str, *, after: str | None
+) -> str:
     """Raises RunBusy while another run of this agent goes on."""
     manager = group.manager_agent
     caller = Caller(
         workspace_id=manager.workspace_id, id=manager.id, name=manager.name, role="editor", kind="agent"
     )
-    words = _INSTRUCTIONS + transcript.text
+    words = _INSTRUCTIONS + transcript
     said = InputMessage(role="user", content=(TextPart(text=words),), sender_id=manager.id, group_id=group.id)
     request = RunRequest(agent_id=partner.id, messages=(said,), background=True, run_type=BACKGROUND_RUN_TYPE)
     run = Run(
@@ -158,6 +160,7 @@ def _queue(group: Group, partner: Agent, conversation: Conversation, transcript:
             "run_type": BACKGROUND_RUN_TYPE,
             "model": conversation.model or partner.model,
             "group_id": group.id,
+            AFTER_RUN: after,
         },
         created_by_id=manager.id,
         last_updated_by_id=manager.id,

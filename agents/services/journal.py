@@ -526,7 +526,7 @@ def _write_end(opened: OpenRun, end: RunEnd) -> bool:
     has_ended = end_run_row(opened.lease, end)
     if has_ended:
         announce_end(opened.run)
-        opened.background_run_ids = count_turn(opened.agent, end)
+        opened.background_run_ids = count_turn(opened.agent, opened.run.id, end)
         for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
             nudge(group, "run_ended", run_id=opened.run.id, agent_id=opened.agent.id, status=end.status)
     return has_ended

@@ -13,6 +13,17 @@ GO_ON_WITH_MEMORY = "go_on_with_memory"
 DELIVER_MESSAGE = "deliver_message"
 #: The `run_type` of runs that keep the memory of another agent.
 BACKGROUND_RUN_TYPE = "sleeptime_agent_send_message_async"
+#: Where such a run remembers the run after which it was started.
+AFTER_RUN = "after_run_id"
+
+
+def started_after(run: Run) -> list[str]:
+    """The ids of the background runs that the end of this run started."""
+    if not run.agent.enable_sleeptime:
+        return []
+    runs = Run.objects.filter(workspace_id=run.workspace_id, created_at__gte=run.created_at)
+    started = runs.filter(**{f"metadata__{AFTER_RUN}": run.id}).order_by("created_at", "id")
+    return list(started.values_list("id", flat=True))
 
 
 def announce_end(run: Run) -> None:

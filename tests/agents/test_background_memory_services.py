@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from agents.models import Agent, Group, Message, Run
+from agents import streams
+from agents.models import Agent, Group, Message, Run, RunEvent
 from agents.services import background_memory, background_turns, execution
 from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.agents import AgentChanges, AgentDraft, create_agent, delete_agent, update_agent
 from agents.services.groups import GroupChanges, update_group
 from agents.services.run_requests import AnswersInput, ClientTool
+from agents.services.untold import tell_end
 from letta_ade.core.jobs import DEFAULT_QUEUE, run_worker
 from letta_ade.llm.errors import ModelBadRequest
 from letta_ade.llm.testing import ScriptedModel, error, hang, installed, reasoning, text, tool_call
@@ -266,6 +268,22 @@ async def test_a_background_that_cannot_be_started_does_not_touch_the_turn(
     monkeypatch.undo()
     # That turn was not counted: the next one is the second.
     assert (await turn(agent, model, "three")).end.usage["run_ids"]
+
+
+async def test_an_end_that_was_lost_with_its_process_names_the_runs_too(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    await turn(agent, model, "one")
+    done = await turn(agent, model, "two")
+    await streams.flush()
+
+    def tell_again() -> dict[str, Any]:
+        RunEvent.objects.filter(run=done.run_id, type="RunEnded").delete()
+        tell_end(Run.objects.get(id=done.run_id))
+        told: dict[str, Any] = RunEvent.objects.get(run=done.run_id, type="RunEnded").data["usage"]
+        return told
+
+    assert (await db(tell_again))["run_ids"] == done.end.usage["run_ids"]
 
 
 async def test_a_turn_that_fails_is_not_counted(agent: Agent, model: ScriptedModel) -> None:
