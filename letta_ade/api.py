@@ -24,6 +24,8 @@ from agents.api.compaction import router as compactions
 from agents.api.context_overview import router as context_overview
 from agents.api.conversation_messages import router as conversation_messages
 from agents.api.conversations import router as conversations
+from agents.api.groups import router as groups
+from agents.api.groups import router_of_agents as groups_of_agents
 from agents.api.jobs import router as jobs
 from agents.api.messages import router as messages
 from agents.api.passages import router as passages
@@ -76,6 +78,8 @@ api.add_router("/conversations", compaction_of_conversations, tags=["conversatio
 api.add_router("/agents", older_search, tags=["messages"])
 api.add_router("/messages", all_messages, tags=["messages"])
 api.add_router("/agents", passages, tags=["passages"])
+api.add_router("/agents", groups_of_agents, tags=["groups"])
+api.add_router("/groups", groups, tags=["groups"])
 api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])

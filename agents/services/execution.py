@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from weakref import WeakSet
 
@@ -120,6 +120,12 @@ async def cancel_runs(
     return {**dict.fromkeys(runs, "cancelled"), **dict(zip(going_on, ended, strict=True))}
 
 
+def stop_here(run_id: str) -> None:
+    """Tell a run of this process to stop, without waiting for its end; one that has ended is left alone. On the serving loop."""
+    if (active := _active.get(run_id)) is not None:
+        active.token.request("cancelled")
+
+
 async def stop_all(cause: StopCause = "shutdown", *, timeout: float = 8.0) -> None:
     """End every run of this process, and hand those of the background over; called when the server stops."""
     for active in list(_active.values()):
@@ -198,7 +204,7 @@ async def _start(caller: Caller, request: RunRequest) -> StartedRun:
             break
         except leases.RunBusy as busy:
             left = deadline - time.monotonic()
-            if left <= 0 or "run_id" not in busy.data or not await _ends_within(busy.data["run_id"], left):
+            if left <= 0 or "run_id" not in busy.data or not await ends_within(busy.data["run_id"], left):
                 raise
     if isinstance(opened, StartedRun):
         return opened
@@ -266,8 +272,11 @@ async def _follow_loop(opened: OpenedRun, stream: RunStream, token: CancelToken)
     )
     has_ended = False
     async for event in events:
+        if isinstance(event, RunEnded):
+            has_ended = True
+            if run_ids := opened.open_run.background_run_ids:
+                event = replace(event, usage={**event.usage, "run_ids": run_ids})
         publish(stream, event)
-        has_ended = isinstance(event, RunEnded)
     return has_ended
 
 
@@ -303,7 +312,7 @@ async def _cancelled(run_id: str) -> str:
         await asyncio.wait({active.task})
     # One that was just being handed over waits for a worker now.
     is_asked = await threads.run(_cancel_elsewhere, run_id)
-    if is_asked and not await _ends_within(run_id, _CANCEL_SECONDS):
+    if is_asked and not await ends_within(run_id, _CANCEL_SECONDS):
         await threads.run(leases.cancel_unattended, run_id)
     return await threads.run(_status_after_cancel, run_id)
 
@@ -313,7 +322,9 @@ def _cancel_elsewhere(run_id: str) -> bool:
     return not leases.cancel_unattended(run_id) and leases.ask_to_stop(run_id)
 
 
-async def _ends_within(run_id: str, seconds: float) -> bool:
+async def ends_within(run_id: str, seconds: float) -> bool:
+    """Wait for the end of a run; whether it came in time."""
+
     async def to_the_end() -> None:
         async for _ in follow(run_id):
             pass

@@ -35,6 +35,7 @@ from agents.runtime.ports import (
 from agents.services import run_rows
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block, detach_block
+from agents.services.background_turns import count_turn
 from agents.services.compaction_rows import context_items, write_compaction
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import LeaseLost
@@ -56,7 +57,7 @@ from letta_ade.llm.messages import ChatMessage, Reply, TextPart, call_to_data, p
 from memory.models import Archive, Block
 from memory.services.blocks import BlockEdit
 from tools.context import ToolContext
-from tools.execution import prepare_call, run_call
+from tools.execution import is_waiting_call, prepare_call, run_call, wait_call
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ class OpenRun:
     prepared: dict[str, PreparedCall] = field(default_factory=dict)
     #: A write whose commit was not confirmed.
     doubt: Doubt | None = None
+    #: Runs of the background that the end of this one has started.
+    background_run_ids: list[str] = field(default_factory=list)
 
 
 class DatabaseJournal:
@@ -147,7 +150,7 @@ class DatabaseJournal:
     async def execute(
         self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
     ) -> tuple[CallOutcome, ...]:
-        """Run the halves of built-in tools that need the network; their other halves run in the step's transaction.
+        """Run the halves of built-in tools that need the network or wait for others; their other halves run in the step's transaction.
 
         Those of tools that may run in parallel do.
         """
@@ -168,6 +171,17 @@ class DatabaseJournal:
             calls,
             patience=settings.DATABASE_PATIENCE_SECONDS,
             is_outside=True,
+        )
+        for planned in calls:
+            if is_waiting_call(planned.call.name):
+                await self._wait_for(step_id, message_id, planned)
+
+    async def _wait_for(self, step_id: str, message_id: str, planned: PlannedCall) -> None:
+        context = _tool_context(self.opened, step_id, message_id, planned)
+        started_at, began = timezone.now(), time.monotonic_ns()
+        result = await wait_call(planned.call.name, context, planned.arguments)
+        self.opened.prepared[planned.call.id] = PreparedCall(
+            result=result, started_at=started_at, took_ns=time.monotonic_ns() - began
         )
 
     async def _write(self, write: Write[W], what: W, patience: float | None) -> StoredStep:
@@ -422,6 +436,7 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         ensure_archive=lambda: _ensure_archive(opened),
         attach_block=lambda block: _attach_block(opened, block),
         detach_block=lambda block_id: _detach_block(opened, block_id),
+        run_metadata=opened.run.metadata,
         input_texts=tuple(searchable_text(row.content) for row in opened.inputs),
     )
 
@@ -560,6 +575,7 @@ def _write_end(opened: OpenRun, end: RunEnd) -> bool:
     has_ended = end_run_row(opened.lease, end)
     if has_ended:
         announce_end(opened.run)
+        opened.background_run_ids = count_turn(opened.agent, opened.run.id, end)
         for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
             nudge(group, "run_ended", run_id=opened.run.id, agent_id=opened.agent.id, status=end.status)
     return has_ended

@@ -471,7 +471,7 @@ def _new_run(
         conversation=conversation,
         status=RunStatus.RUNNING,
         background=request.background,
-        metadata={"run_type": request.run_type, "model": handle},
+        metadata={**request.metadata, "run_type": request.run_type, "model": handle},
         request_config=_config(request),
         otids=request.otids,
         callback_url=request.callback_url,

@@ -20,6 +20,7 @@ from agents.event_rows import append_events, last_event
 from agents.models import Message, Run, RunEvent, Step
 from agents.models.run import ACTIVE_STATUSES
 from agents.runtime.events import Event, RunEnded, RunStarted, StepStored
+from agents.services.run_ends import started_after
 from letta_ade.accounts.models import Workspace
 
 #: So long after a run ended its last events may still be on their way.
@@ -52,10 +53,13 @@ def tell_stored_steps(run: Run) -> int:
 
 def tell_end(run: Run) -> None:
     """Write the last event of a run that has ended without one, and the events of its steps."""
+    usage = stored_usage(run)
+    if run_ids := started_after(run):
+        usage["run_ids"] = run_ids
     ended = RunEnded(
         status=run.status,
         stop_reason=run.stop_reason or "error",
-        usage=stored_usage(run),
+        usage=usage,
         error=run.metadata.get("error"),
         duration_ms=(run.total_duration_ns or 0) // 1_000_000,
     )

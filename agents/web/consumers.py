@@ -12,6 +12,7 @@ from django.conf import settings
 from agents.runtime.events import RunEnded, StepStored
 from agents.streams import follow_batches
 from agents.web import fragments
+from agents.web.background_view import partner_ids
 from agents.web.compaction_items import run_of_compaction
 from agents.web.live_frame import AskedStep
 from agents.web.live_transcript import LiveRun
@@ -45,6 +46,8 @@ class WorkbenchConsumer(PatientConsumer):
         self._is_wanted = asyncio.Event()
         #: By block, the version that the page shows.
         self._shown: dict[str, int] = {}
+        #: Agents that keep this one's memory: the page shows what they do.
+        self._partners: set[str] = set()
         self._groups: tuple[str, ...] = ()
         await self.accept()
         try:
@@ -71,8 +74,10 @@ class WorkbenchConsumer(PatientConsumer):
             case "run_started" if message["conversation_id"] == self.bench.conversation.id:
                 self._follow(message["run_id"], is_known=False)
                 self._want("blocks", "waiting")
+            case "run_started" | "run_ended" if message["agent_id"] in self._partners:
+                self._want("background")
             case "run_ended" if message["agent_id"] == self.bench.agent.id:
-                self._want("waiting")
+                self._want("waiting", *(["background"] if self._partners else []))
                 if message["run_id"] not in self._watched:
                     # It had ended before: what it waited for was cancelled.
                     self.spawn(self._redraw_run(message["run_id"]))
@@ -94,6 +99,7 @@ class WorkbenchConsumer(PatientConsumer):
         since = parse_qs(self.scope["query_string"].decode()).get("since", [""])[0] or None
         run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
         self._shown = await threads.run(_versions, self.bench)
+        self._partners = await threads.run(partner_ids, self.bench.agent)
         if since is not None:
             self._want("waiting", "agent", "blocks", "context", "archival")
         for run_id in run_ids:
@@ -178,6 +184,8 @@ class WorkbenchConsumer(PatientConsumer):
             if html is None:
                 await self.close(NOT_FOUND)
                 return
+            if "agent" in parts:
+                self._partners = await threads.run(partner_ids, self.bench.agent)
             if html:
                 await self.send(html)
             # Company for the next redrawing.

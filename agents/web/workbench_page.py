@@ -14,10 +14,12 @@ from agents.services.agent_tools import tools_of
 from agents.services.agent_types import facts_of
 from agents.services.agents import get_agent_for
 from agents.services.conversations import get_default_conversation
+from agents.services.groups import MOST_TURNS
 from agents.services.images import MEDIA_TYPES
 from agents.services.leases import QUEUE
 from agents.services.waiting import load_waiting
 from agents.web import workbench_memory
+from agents.web.background_view import load_background
 from agents.web.image_parts import MOST_IMAGES
 from agents.web.run_line import Phase, RunLine, end_of
 from agents.web.transcript_rows import load_transcript
@@ -63,6 +65,7 @@ def page_context(bench: Bench) -> dict[str, Any]:
     return {
         **agent_context(bench),
         **memory_context(bench),
+        **background_context(bench),
         "transcript": load_transcript(bench.agent, bench.conversation),
         "line": last_line(bench),
         "waiting": load_card(bench.conversation),
@@ -95,6 +98,11 @@ def agent_context(bench: Bench) -> dict[str, Any]:
         ],
         "system_tokens": estimate_text(agent.system),
     }
+
+
+def background_context(bench: Bench) -> dict[str, Any]:
+    """The part of the left pane about background memory."""
+    return {**bench.base, "background": load_background(bench.agent), "most_turns": MOST_TURNS}
 
 
 def _model_info(agent: Agent) -> ModelInfo | None:

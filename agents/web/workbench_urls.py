@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from agents.web import answers, compactions, image_parts, workbench, workbench_parts
+from agents.web import answers, background_part, compactions, image_parts, workbench, workbench_parts
 
 urlpatterns = [
     path("", workbench.workbench_page, name="detail"),
@@ -20,6 +20,7 @@ urlpatterns = [
     path("system/", workbench_parts.system_part, name="system"),
     path("model/", workbench_parts.model_part, name="model"),
     path("tools/", workbench_parts.tools_part, name="tools"),
+    path("background/", background_part.background_part, name="background"),
     path("blocks/", workbench_parts.blocks_part, name="blocks"),
     path("blocks/<str:block_id>/", workbench_parts.block_part, name="block"),
     path("archival/", workbench_parts.archival_part, name="archival"),

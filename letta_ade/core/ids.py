@@ -15,6 +15,7 @@ PREFIXES: Final = {
     "block_version": "block_hist",
     "compaction": "compaction",
     "conversation": "conv",
+    "group": "group",
     "member": "member",
     "message": "message",
     "passage": "passage",

@@ -11,7 +11,7 @@ import pytest
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 
-from agents.models import Agent, Message
+from agents.models import Agent, Group, Message
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.execution import start_run
 from agents.services.run_requests import InputMessage, RunRequest
@@ -305,4 +305,35 @@ async def test_a_request_appears_with_its_end_and_leaves_when_it_is_cancelled(mo
     frames = await until(socket, f'{run_id}" data-phase="cancelled"')
     frames = await until(socket, '<div id="waiting" class="waiting" hx-swap-oob="morph">', frames)
     assert 'data-state="denied"' in frames
+    await socket.disconnect()
+
+
+async def test_what_the_background_does_is_seen_and_its_edit_flashes(model: ScriptedModel) -> None:
+    def make() -> tuple[Agent, Group]:
+        draft = AgentDraft(
+            name="tea-notes",
+            model=model.handle,
+            blocks=(BlockDraft(label="human", value="Nothing yet."),),
+            enable_sleeptime=True,
+        )
+        made = create_agent(caller=make_caller(), draft=draft)
+        Group.objects.update(sleeptime_agent_frequency=1)
+        return made, Group.objects.get(manager_agent=made)
+
+    agent, _ = await threads.run(make)
+    model.add(
+        text("Good."),
+        tool_call("memory_insert", label="human", new_string="Likes tea."),
+        tool_call("memory_finish_edits"),
+    )
+    socket = open_socket(agent.id)
+    await ready(socket)
+    await ask(agent, "I like tea.")
+    await until(socket, ">Queued</span>")
+    async with run_queue_worker():
+        frames = await until(socket, "Likes tea.")
+        frames = await until(socket, ">Done</span>", frames)
+    assert ">Running</span>" in frames
+    assert re.search(r"data-fresh[^>]*>.*?Likes tea\.", frames, re.S)
+    assert "1 turn counted" in frames
     await socket.disconnect()

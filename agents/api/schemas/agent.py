@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agents.api.schemas.agent_model import EmbeddingConfigInput, LlmConfigInput, ModelSettings
 from agents.api.schemas.compaction import CompactionSettingsInput
+from agents.api.schemas.group import GroupResponse
 from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft
 from agents.services.first_messages import InitialMessage
 from agents.services.older_settings import NOTHING_SAID, OlderSettings
@@ -72,8 +73,8 @@ class AgentState(Wire):
     tool_exec_environment_variables: list[AgentEnvVar]
     identities: list[dict[str, Any]] = []
     identity_ids: list[str] = []
-    managed_group: dict[str, Any] | None = None
-    multi_agent_group: dict[str, Any] | None = None
+    managed_group: GroupResponse | None = None
+    multi_agent_group: GroupResponse | None = None
     pending_approval: dict[str, Any] | None = None
     message_buffer_autoclear: bool
     enable_sleeptime: bool | None
