@@ -136,14 +136,10 @@ class NoteItem:
     kind: Literal["note"] = "note"
 
 
-<<<<<<< HEAD
-Item = ThoughtItem | TextItem | CallItem | NoteItem | CompactionItem
-=======
 #: Stored reasons that nobody gave.
 _CLOSED: dict[str | None, Verdict] = {CANCELLED.reason: "cancelled", EXPIRED.reason: "expired"}
 
-Item = ThoughtItem | TextItem | CallItem | NoteItem
->>>>>>> main
+Item = ThoughtItem | TextItem | CallItem | NoteItem | CompactionItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
