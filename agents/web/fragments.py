@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from agents.web import workbench_memory, workbench_page
+from agents.web.conversation_rows import load_switch
 from agents.web.live_transcript import LiveRun
 from agents.web.run_line import RunLine
-from agents.web.transcript import RunItem
+from agents.web.transcript import InputItem, RunItem, TextItem
 from agents.web.waiting_card import load_card
 from agents.web.workbench_page import Bench
 
@@ -77,6 +80,21 @@ def _run(bench: Bench, run: RunItem, *, is_known: bool) -> str:
     return _render("run", bench, run=run, oob="morph" if is_known else "beforeend:#runs")
 
 
+def places(bench: Bench, items: Iterable[InputItem | TextItem]) -> str:
+    """Whether these messages are in the context, on the messages that are drawn already."""
+    return "".join(
+        _render(
+            "message_place",
+            bench,
+            message_id=item.id,
+            place=item.place,
+            has_text=bool(item.text),
+            oob="outerHTML",
+        )
+        for item in items
+    )
+
+
 def run_line(bench: Bench, line: RunLine) -> str:
     """The line above the composer."""
     return _render("runline", bench, line=line, oob="morph")
@@ -114,6 +132,7 @@ def _agent_parts(bench: Bench) -> list[str]:
     html.append(
         format_html('<h1 id="agent-name" aria-current="page" hx-swap-oob="morph">{}</h1>', bench.agent.name)
     )
+    html.append(_render("conversation_head", bench, switch=load_switch(bench.conversation), oob="morph"))
     return html
 
 

@@ -13,6 +13,9 @@ from agents.web.list_consumer import ListConsumer
 _prefix = f"{settings.URL_PREFIX.lstrip('/')}/" if settings.URL_PREFIX else ""
 
 websocket_urlpatterns: list[Any] = [
+    path(
+        f"{_prefix}ws/agents/<str:agent_id>/conversations/<str:conversation_id>/", WorkbenchConsumer.as_asgi()
+    ),  # type: ignore[arg-type]  # as below
     path(f"{_prefix}ws/agents/<str:agent_id>/", WorkbenchConsumer.as_asgi()),  # type: ignore[arg-type]  # Channels routes ASGI applications with it
     path(f"{_prefix}ws/lists/", ListConsumer.as_asgi()),  # type: ignore[arg-type]  # as above
 ]

@@ -9,9 +9,9 @@ function start() {
   const say = document.getElementById("say");
   const role = document.getElementById("role");
   const places = document.getElementById("queue");
-  const agent = document.getElementById("bench").dataset.agent;
-  const draftKey = `ade-draft-${agent}`;
-  const queueKey = `ade-queue-${agent}`;
+  const { conversation } = document.getElementById("bench").dataset;
+  const draftKey = `ade-draft-${conversation}`;
+  const queueKey = `ade-queue-${conversation}`;
   let queue = JSON.parse(read(queueKey) ?? "[]");
   let isSending = false;
   // The run that an answer named, until the page has seen it begin.
