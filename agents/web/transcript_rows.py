@@ -134,7 +134,8 @@ def _taken_over(agent: Agent, conversation: Conversation) -> tuple[RunItem, ...]
     steps = Step.objects.filter(run__in=runs).in_bulk()
     records = _records(agent, steps, rows, conversation.id)
     step_ids = _step_ids_by_run(steps)
-    number, day_before = _steps_before(runs[0]), None
+    number = _steps_before(runs[0])
+    day_before: object = None
     items = []
     for run in runs:
         day = run.created_at if run.created_at.date() != day_before else None
