@@ -122,7 +122,7 @@ def _step_ids_by_run(steps: Mapping[str, Step]) -> dict[str, list[str]]:
 
 def _taken_over(agent: Agent, conversation: Conversation) -> tuple[RunItem, ...]:
     """What a fork took over of other conversations, by the runs that said it; of a run only what is in the fork's history."""
-    if conversation.forked_from_id is None:
+    if not conversation.forked_from_id:
         return ()
     shared = SharedMessage.objects.filter(conversation=conversation).values("message_id")
     rows = _messages(Q(id__in=shared))
