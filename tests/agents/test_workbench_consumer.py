@@ -46,7 +46,9 @@ def agent(model: ScriptedModel) -> Agent:
     return create_agent(caller=make_caller(), draft=draft)
 
 
-def open_socket(agent_id: str, query: str = "", **headers: str) -> WebsocketCommunicator:
+def open_socket(
+    agent_id: str, query: str = "", *, conversation_id: str | None = None, **headers: str
+) -> WebsocketCommunicator:
     wanted = {"host": "localhost", **headers}
     socket = WebsocketCommunicator(
         WorkbenchConsumer.as_asgi(),
@@ -54,7 +56,8 @@ def open_socket(agent_id: str, query: str = "", **headers: str) -> WebsocketComm
         headers=[(name.encode(), value.encode()) for name, value in wanted.items()],
     )
     scope: Any = socket.scope
-    scope |= {"url_route": {"kwargs": {"agent_id": agent_id}}, "client": ("127.0.0.1", 1)}
+    named = {} if conversation_id is None else {"conversation_id": conversation_id}
+    scope |= {"url_route": {"kwargs": {"agent_id": agent_id, **named}}, "client": ("127.0.0.1", 1)}
     return socket
 
 
