@@ -19,6 +19,9 @@ from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
 from agents.api.approvals import router as approvals
 from agents.api.blocks import router as blocks_of_agents
+from agents.api.compaction import conversation_router as compaction_of_conversations
+from agents.api.compaction import router as compactions
+from agents.api.context_overview import router as context_overview
 from agents.api.conversation_messages import router as conversation_messages
 from agents.api.conversations import router as conversations
 from agents.api.groups import router as groups
@@ -69,6 +72,9 @@ api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
+api.add_router("/agents", context_overview, tags=["agents"])
+api.add_router("/agents", compactions, tags=["agents"])
+api.add_router("/conversations", compaction_of_conversations, tags=["conversations"])
 api.add_router("/agents", older_search, tags=["messages"])
 api.add_router("/messages", all_messages, tags=["messages"])
 api.add_router("/agents", passages, tags=["passages"])

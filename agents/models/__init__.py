@@ -1,4 +1,5 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
+from agents.models.compaction import CompactedEntry, Compaction
 from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
 from agents.models.group import Group, GroupMember
 from agents.models.message import Message, MessageVector
@@ -11,6 +12,8 @@ __all__ = [
     "AgentBlock",
     "AgentSecret",
     "AgentTool",
+    "CompactedEntry",
+    "Compaction",
     "ContextEntry",
     "Conversation",
     "ConversationBlock",

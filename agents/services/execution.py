@@ -23,6 +23,7 @@ from agents.runtime.endings import error_payload
 from agents.runtime.events import RunEnded
 from agents.runtime.loop import run_loop
 from agents.runtime.model_call import Retry
+from agents.runtime.summarising import Summariser
 from agents.services import leases
 from agents.services.agents import get_agent_for
 from agents.services.approvals import close_request, waiting_entries
@@ -31,6 +32,7 @@ from agents.services.journal import DatabaseJournal
 from agents.services.opening import OpenedRun, Opening, StartedRun
 from agents.services.outside_ends import end_from_outside
 from agents.services.run_requests import RunRequest
+from agents.services.summarisers import find_summarisers
 from agents.services.taking_up import take_up_run
 from agents.services.untold import tell_lost_ends
 from agents.streams import RunStream, abandon, flush, follow, let_go, open_stream, publish
@@ -266,6 +268,7 @@ async def _follow_loop(opened: OpenedRun, stream: RunStream, token: CancelToken)
         token=token,
         estimate=lambda message: estimate_messages((message,)),
         retry=Retry(attempts=settings.LLM_RETRIES, pause_seconds=settings.LLM_RETRY_PAUSE_SECONDS),
+        find_summarisers=lambda: _summarisers_of(opened),
     )
     has_ended = False
     async for event in events:
@@ -275,6 +278,13 @@ async def _follow_loop(opened: OpenedRun, stream: RunStream, token: CancelToken)
                 event = replace(event, usage={**event.usage, "run_ids": run_ids})
         publish(stream, event)
     return has_ended
+
+
+async def _summarisers_of(opened: OpenedRun) -> Sequence[Summariser]:
+    agent = opened.open_run.agent
+    return await threads.run(
+        find_summarisers, agent, agent.compaction_settings, own=opened.model, snapshot=opened.snapshot
+    )
 
 
 async def _let_go(opened: OpenedRun, token: CancelToken) -> None:

@@ -103,6 +103,12 @@ def stored_usage(run: Run) -> dict[str, Any]:
     return {**counted, "step_count": stored.count()}
 
 
+def stored_stop_reason(run: Run) -> str | None:
+    """Why the run ended with its last stored step, whose process died while it compacted the context after it; None before that."""
+    last = run.steps.exclude(status__in=("pending", "failed")).order_by("-number").first()
+    return last.stop_reason if last is not None and last.status == "success" else None
+
+
 def _started(run: Run) -> RunStarted:
     assert run.request is not None, "it is kept until the run ends"
     return RunStarted(

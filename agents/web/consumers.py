@@ -13,6 +13,7 @@ from agents.runtime.events import RunEnded, StepStored
 from agents.streams import follow_batches
 from agents.web import fragments
 from agents.web.background_view import partner_ids
+from agents.web.compaction_items import run_of_compaction
 from agents.web.live_frame import AskedStep
 from agents.web.live_transcript import LiveRun
 from agents.web.sockets import PatientConsumer
@@ -80,6 +81,10 @@ class WorkbenchConsumer(PatientConsumer):
                 if message["run_id"] not in self._watched:
                     # It had ended before: what it waited for was cancelled.
                     self.spawn(self._redraw_run(message["run_id"]))
+            case "compacted" if message["conversation_id"] == self.bench.conversation.id:
+                self._want("context")
+                if not message["is_of_run"]:
+                    self.spawn(self._redraw_marked(message["compaction_id"]))
             case "block_changed":
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
@@ -159,6 +164,12 @@ class WorkbenchConsumer(PatientConsumer):
             line = await threads.run(line_of, run)
             html = fragments.earlier_run(self.bench, item)
             await self.send(html + (fragments.run_line(self.bench, line) if is_last else ""))
+
+    async def _redraw_marked(self, compaction_id: str) -> None:
+        """The run behind which a compaction stands, unless it is being told."""
+        run_id = await threads.run(run_of_compaction, compaction_id)
+        if run_id is not None and run_id not in self._watched:
+            await self._redraw_run(run_id)
 
     def _want(self, *parts: str) -> None:
         self._wanted.update(parts)

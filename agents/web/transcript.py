@@ -12,6 +12,7 @@ from django.urls import reverse
 from agents.models import Message, Step
 from agents.services.approvals import CANCELLED, EXPIRED
 from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
+from agents.web.compaction_items import CompactionItem
 
 CallState = Literal["writing", "running", "waiting", "done", "failed", "denied"]
 Verdict = Literal["approved", "denied", "returned", "failed", "cancelled", "expired"]
@@ -138,7 +139,7 @@ class NoteItem:
 #: Stored reasons that nobody gave.
 _CLOSED: dict[str | None, Verdict] = {CANCELLED.reason: "cancelled", EXPIRED.reason: "expired"}
 
-Item = ThoughtItem | TextItem | CallItem | NoteItem
+Item = ThoughtItem | TextItem | CallItem | NoteItem | CompactionItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +175,9 @@ class RunItem:
     #: About calls of an earlier step.
     decisions: tuple[Decision, ...] = ()
     inputs: tuple[InputItem, ...] = ()
+    #: Compactions before its first step, and those between it and the next run; others are among the items of its steps.
+    first_marks: tuple[CompactionItem, ...] = ()
+    last_marks: tuple[CompactionItem, ...] = ()
     steps: tuple[StepItem, ...] = ()
     day: datetime | None = None
     is_live: bool = False

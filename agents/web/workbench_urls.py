@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from agents.web import answers, background_part, image_parts, workbench, workbench_parts
+from agents.web import answers, background_part, compactions, image_parts, workbench, workbench_parts
 
 urlpatterns = [
     path("", workbench.workbench_page, name="detail"),
     path("messages/", workbench.send_message, name="send"),
     path("messages/older/", workbench.older_runs, name="older"),
     path("messages/<str:message_id>/images/<int:place>/", image_parts.message_image, name="image"),
+    path("compactions/<str:compaction_id>/", compactions.compaction_part, name="compaction"),
+    path("compactions/<str:compaction_id>/undo/", compactions.undo_part, name="compaction_undo"),
     path("answers/", answers.answer_calls, name="answers"),
     path("stop/", workbench.stop, name="stop"),
     path("runs/<str:run_id>/again/", workbench.ask_again, name="ask_again"),

@@ -13,6 +13,7 @@ PREFIXES: Final = {
     "archive": "archive",
     "block": "block",
     "block_version": "block_hist",
+    "compaction": "compaction",
     "conversation": "conv",
     "group": "group",
     "member": "member",

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_local_workspace'),
-        ('agents', '0010_message_request'),
+        ('agents', '0011_compaction'),
     ]
 
     operations = [
