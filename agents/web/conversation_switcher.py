@@ -64,7 +64,7 @@ def name_of(conversation: Conversation) -> str:
 
 
 def load_switcher(caller: Caller, conversation: Conversation) -> Switcher:
-    """The default conversation, the others by their last message, and those that were archived. Four queries."""
+    """The default conversation, the others by their last message, and those that were archived. Five queries."""
     everything = Conversation.objects.filter(
         workspace_id=caller.workspace_id, agent_id=conversation.agent_id, deleted_at=None, hidden=False
     )
