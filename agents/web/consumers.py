@@ -51,7 +51,9 @@ class WorkbenchConsumer(PatientConsumer):
         self._groups: tuple[str, ...] = ()
         await self.accept()
         try:
-            self.bench = await threads.run(_open, dict(self.scope), self._agent_id())
+            self.bench = await threads.run(
+                _open, dict(self.scope), self._agent_id(), self._asked("conversation")
+            )
         except AdeError as error:
             await self.close(close_code(error))
             return
@@ -73,11 +75,13 @@ class WorkbenchConsumer(PatientConsumer):
         match message["kind"]:
             case "run_started" if message["conversation_id"] == self.bench.conversation.id:
                 self._follow(message["run_id"], is_known=False)
-                self._want("blocks", "waiting")
+                self._want("blocks", "waiting", "switcher")
+            case "run_started" if message["agent_id"] == self.bench.agent.id:
+                self._want("switcher")
             case "run_started" | "run_ended" if message["agent_id"] in self._partners:
                 self._want("background")
             case "run_ended" if message["agent_id"] == self.bench.agent.id:
-                self._want("waiting", *(["background"] if self._partners else []))
+                self._want("waiting", "switcher", *(["background"] if self._partners else []))
                 if message["run_id"] not in self._watched:
                     # It had ended before: what it waited for was cancelled.
                     self.spawn(self._redraw_run(message["run_id"]))
@@ -94,9 +98,12 @@ class WorkbenchConsumer(PatientConsumer):
         agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]
         return agent_id
 
+    def _asked(self, name: str) -> str | None:
+        return parse_qs(self.scope["query_string"].decode()).get(name, [""])[0] or None
+
     async def _catch_up(self) -> None:
         """Draw what the page may have missed: its newest run, those after it, and the panes beside."""
-        since = parse_qs(self.scope["query_string"].decode()).get("since", [""])[0] or None
+        since = self._asked("since")
         run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
         self._shown = await threads.run(_versions, self.bench)
         self._partners = await threads.run(partner_ids, self.bench.agent)
@@ -192,8 +199,8 @@ class WorkbenchConsumer(PatientConsumer):
             await asyncio.sleep(settings.EVENT_BATCH_SECONDS)
 
 
-def _open(scope: dict[str, Any], agent_id: str) -> Bench:
-    return open_bench(resolve_websocket(scope), agent_id)
+def _open(scope: dict[str, Any], agent_id: str, conversation_id: str | None) -> Bench:
+    return open_bench(resolve_websocket(scope), agent_id, conversation_id)
 
 
 def close_code(error: AdeError) -> int:
@@ -210,7 +217,7 @@ def _versions(bench: Bench) -> dict[str, int]:
 def _redraw(bench: Bench, parts: set[str], shown: dict[str, int]) -> tuple[str | None, dict[str, int]]:
     """The parts as they are now, and the versions that the page shows afterwards; None when the agent is gone."""
     try:
-        now = open_bench(bench.caller, bench.agent.id)
+        now = open_bench(bench.caller, bench.agent.id, bench.conversation.id)
     except NotFound:
         return None, shown
     versions = _versions(now)

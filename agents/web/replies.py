@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core.errors import AdeError
@@ -17,7 +19,9 @@ def answer(request: PageRequest, agent_id: str, data: dict[str, Any]) -> HttpRes
         return JsonResponse(data)
     if request.POST.get("page") == "inbox":
         return redirect("inbox:list")
-    return redirect("agents:detail", agent_id=agent_id)
+    page = reverse("agents:detail", args=[agent_id])
+    conversation_id = request.POST.get("conversation_id")
+    return redirect(f"{page}?{urlencode({'conversation': conversation_id})}" if conversation_id else page)
 
 
 def refusal(request: PageRequest, error: AdeError) -> HttpResponse:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from agents.web import answers, background_part, compactions, image_parts, workbench, workbench_parts
+from agents.web import (
+    answers,
+    background_part,
+    compactions,
+    conversation_part,
+    image_parts,
+    workbench,
+    workbench_parts,
+)
 
 urlpatterns = [
     path("", workbench.workbench_page, name="detail"),
@@ -13,6 +21,13 @@ urlpatterns = [
     path("messages/<str:message_id>/images/<int:place>/", image_parts.message_image, name="image"),
     path("compactions/<str:compaction_id>/", compactions.compaction_part, name="compaction"),
     path("compactions/<str:compaction_id>/undo/", compactions.undo_part, name="compaction_undo"),
+    path("conversations/", conversation_part.switcher_part, name="switcher"),
+    path("conversations/new/", conversation_part.begin_conversation, name="begin_conversation"),
+    path(
+        "conversations/<str:conversation_id>/",
+        conversation_part.change_conversation,
+        name="change_conversation",
+    ),
     path("answers/", answers.answer_calls, name="answers"),
     path("stop/", workbench.stop, name="stop"),
     path("runs/<str:run_id>/again/", workbench.ask_again, name="ask_again"),
