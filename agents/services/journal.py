@@ -270,8 +270,6 @@ def _end_step(opened: OpenRun, step: StepEnd, *, begin: StepStart | None) -> Sto
     opened.has_stored_inputs = opened.has_stored_inputs or bool(inputs)
     if step.status != "failed":
         opened.next_position += len(inputs) + len(said)
-    if step.run_end is not None:
-        _write_end(opened, step.run_end)
     return _stored(inputs, said, outcomes, changes)
 
 

@@ -77,11 +77,13 @@ class WorkbenchConsumer(PatientConsumer):
         match message["kind"]:
             case "run_started" if message["conversation_id"] == self.bench.conversation.id:
                 self._follow(message["run_id"], is_known=False)
-                self._want("blocks", "waiting")
+                self._want("blocks", "waiting", "conversations")
+            case "run_started" if message["agent_id"] == self.bench.agent.id:
+                self._want("conversations")
             case "run_started" | "run_ended" if message["agent_id"] in self._partners:
                 self._want("background")
             case "run_ended" if message["agent_id"] == self.bench.agent.id:
-                self._want("waiting", *(["background"] if self._partners else []))
+                self._want("waiting", "conversations", *(["background"] if self._partners else []))
                 if message["run_id"] not in self._watched:
                     # It had ended before: what it waited for was cancelled.
                     self.spawn(self._redraw_run(message["run_id"]))

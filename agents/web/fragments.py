@@ -101,7 +101,7 @@ def run_line(bench: Bench, line: RunLine) -> str:
 
 
 def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_blocks: bool) -> str:
-    """Parts beside the transcript. Names: waiting, agent, background, blocks, context, archival, or the id of a block.
+    """Parts beside the transcript. Names: waiting, agent, conversations, background, blocks, context, archival, or the id of a block.
 
     `shown` are the versions that the page shows; lines that are newer flash.
     """
@@ -109,6 +109,8 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_bl
     if wanted & {"background", "agent"}:
         context = {**workbench_page.background_context(bench), "oob": "morph"}
         html.append(render_to_string("agents/partials/background.html", context))
+    if wanted & {"conversations", "agent"}:
+        html.append(_render("conversation_head", bench, switch=load_switch(bench.conversation), oob="morph"))
     if "waiting" in wanted:
         html.append(_render("waiting", bench, waiting=load_card(bench.conversation), oob="morph"))
     changed = wanted & shown.keys()
@@ -132,7 +134,6 @@ def _agent_parts(bench: Bench) -> list[str]:
     html.append(
         format_html('<h1 id="agent-name" aria-current="page" hx-swap-oob="morph">{}</h1>', bench.agent.name)
     )
-    html.append(_render("conversation_head", bench, switch=load_switch(bench.conversation), oob="morph"))
     return html
 
 

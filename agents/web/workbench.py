@@ -35,6 +35,9 @@ Role = Literal["user", "system"]
 def workbench_page(request: PageRequest, agent_id: str, conversation_id: str | None = None) -> HttpResponse:
     """One agent: what it is, what it does in a conversation, what it knows. The default one has the agent's own address."""
     bench = open_bench(request.caller, agent_id, conversation_id)
+    if wanted := request.GET.get("conversation"):
+        # Another way to name it, for those who have the id only.
+        return redirect(address_of(open_bench(request.caller, agent_id, wanted).conversation))
     if conversation_id is not None and bench.conversation.is_default:
         return redirect(address_of(bench.conversation))
     is_switching = bool(request.GET.keys() & {"search", "archived"})

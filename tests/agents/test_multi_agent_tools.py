@@ -225,11 +225,13 @@ async def test_two_agents_that_ask_each_other_at_once_do_not_wait_for_ever(
     ada: Agent, bob: Agent, model: ScriptedModel, other_model: ScriptedModel, settings: Any
 ) -> None:
     settings.AGENT_BUSY_SECONDS = 0.2
-    model.add(tool_call(ASK, message="You?", other_agent_id=bob.id))
-    other_model.add(tool_call(ASK, message="You?", other_agent_id=ada.id))
+    both_run = asyncio.Event()
+    model.add([gate(both_run), tool_call(ASK, message="You?", other_agent_id=bob.id)])
+    other_model.add([gate(both_run), tool_call(ASK, message="You?", other_agent_id=ada.id)])
     model.add(text("So."), text("So."))
     other_model.add(text("So."), text("So."))
     first, second = await start(ada, "Ask Bob."), await start(bob, "Ask Ada.")
+    both_run.set()
     assert [(await finish(run_id)).stop_reason for run_id in (first, second)] == ["end_turn"] * 2
     assert "has been busy" in (await return_of(ada))["text"] + (await return_of(bob))["text"]
 

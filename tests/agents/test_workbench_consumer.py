@@ -324,19 +324,18 @@ async def test_what_the_background_does_is_seen_and_its_edit_flashes(model: Scri
         return made, Group.objects.get(manager_agent=made)
 
     agent, _ = await threads.run(make)
-    model.add(
-        text("Good."),
-        tool_call("memory_insert", label="human", new_string="Likes tea."),
-        tool_call("memory_finish_edits"),
-    )
+    going_on = asyncio.Event()
+    insert = tool_call("memory_insert", label="human", new_string="Likes tea.")
+    model.add(text("Good."), [gate(going_on), insert], tool_call("memory_finish_edits"))
     socket = open_socket(agent.id)
     await ready(socket)
     await ask(agent, "I like tea.")
     await until(socket, ">Queued</span>")
     async with run_queue_worker():
-        frames = await until(socket, "Likes tea.")
+        frames = await until(socket, ">Running</span>")
+        going_on.set()
+        frames = await until(socket, "Likes tea.", frames)
         frames = await until(socket, ">Done</span>", frames)
-    assert ">Running</span>" in frames
     assert re.search(r"data-fresh[^>]*>.*?Likes tea\.", frames, re.S)
     assert "1 turn counted" in frames
     await socket.disconnect()

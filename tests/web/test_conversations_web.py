@@ -85,6 +85,8 @@ def test_the_default_one_has_the_address_of_its_agent(browser: Client, agent: Ag
     default = agent.conversations.get(is_default=True)
     for name in (default.id, "default"):
         assert browser.get(f"/agents/{agent.id}/conversations/{name}/")["Location"] == f"/agents/{agent.id}/"
+    tea = begin(agent, "Tea")
+    assert browser.get(f"/agents/{agent.id}/?conversation={tea.id}")["Location"] == address(tea)
 
 
 def test_a_conversation_of_somebody_else_is_not_found(browser: Client, agent: Agent) -> None:
