@@ -140,8 +140,11 @@ class WorkbenchConsumer(PatientConsumer):
             html = fragments.stored_run(self.bench, item, line, is_known=is_known)
             await self.send(html)
             if self._inside is not None:
-                self._inside |= await threads.run(ids_in_context, self.bench.conversation.id)
-            self._want("waiting", "context", "archival")
+                self._inside |= await threads.run(ids_in_context, self.bench.conversation.id, run_id)
+                # What was hidden while it was being drawn is found to differ.
+                self._inside |= {each.id for each in item.placed() if each.place == "in"}
+                self._inside -= {each.id for each in item.placed() if each.place != "in"}
+            self._want("waiting", "context", "archival", "places")
 
     async def _follow_live(self, run_id: str, *, is_known: bool) -> AskedStep | None:
         """Tell the events of a run until its end; the step of an earlier run that it answered."""

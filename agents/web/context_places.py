@@ -27,7 +27,9 @@ def places_of(conversation_id: str, messages: Iterable[Message]) -> dict[str, Pl
     return places | {each: "compacted" if each in compacted else "hidden" for each in outside}
 
 
-def ids_in_context(conversation_id: str) -> frozenset[str]:
-    """Ids of the messages in context. One query."""
+def ids_in_context(conversation_id: str, run_id: str | None = None) -> frozenset[str]:
+    """Ids of the messages in context, or of those that a run stored. One query."""
     entries = ContextEntry.objects.filter(conversation_id=conversation_id)
+    if run_id is not None:
+        entries = entries.filter(message__run_id=run_id)
     return frozenset(entries.values_list("message_id", flat=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -190,6 +190,12 @@ class RunItem:
     ending: str = ""
     #: What befell the processes that worked on it.
     remark: str = ""
+
+    def placed(self) -> Iterator[InputItem | TextItem]:
+        """What is, or was, in the context and can be seen."""
+        for item in (*self.inputs, *(item for step in self.steps for item in step.items)):
+            if isinstance(item, InputItem | TextItem) and item.place:
+                yield item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,12 +66,12 @@ class Transcript:
 
     def placed(self, *, without: Collection[str] = ()) -> Iterator[InputItem | TextItem]:
         """What is, or was, in the context and can be seen, but for what these runs said."""
-        runs = [run for run in (*self.taken_over, *self.runs) if run.id not in without]
-        said = (item for run in runs for step in run.steps for item in step.items)
-        asked = (item for run in runs for item in run.inputs)
-        for item in (*self.first_messages, *asked, *said):
+        for item in self.first_messages:
             if isinstance(item, InputItem | TextItem) and item.place:
                 yield item
+        for run in (*self.taken_over, *self.runs):
+            if run.id not in without:
+                yield from run.placed()
 
 
 def load_transcript(agent: Agent, conversation: Conversation, *, before: str | None = None) -> Transcript:

@@ -110,12 +110,11 @@ async def test_a_hidden_message_is_marked_on_every_page_and_nothing_else_is(
     async for _ in follow(await start(agent, "Forget this.", conversation_id=tea.id)):
         pass
     socket = open_socket(agent.id, conversation_id=tea.id)
-    await ready(socket)
+    await until(socket, 'id="runline"', await ready(socket))
     message = await threads.run(lambda: tea.messages.get(role="user"))
     caller = await threads.run(make_caller)
     for change, place in ((hide_message, "hidden"), (show_message, "in")):
         await threads.run(change, caller=caller, conversation_id=tea.id, message_id=message.id)
-        # The run itself is drawn, too: what came by the mark alone is swapped by itself.
         frames = await until(socket, f'data-place="{place}" hx-swap-oob="outerHTML"')
         assert frames.count('hx-swap-oob="outerHTML"') == 1
         assert f'id="place-{message.id}" class="msg-place" data-place="{place}" hx-swap-oob' in frames
