@@ -6,10 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 
-#: Beyond this many pairs of lines an exact comparison takes longer than a write may.
-_MOST_PAIRS = 100_000
+from memory.lines import changed_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +50,9 @@ class LineCount:
 
 
 def count_changed_lines(old: str, new: str) -> LineCount:
-    """How many lines differ. Exact for edits of a usual size; of a huge rewrite, all between its first and last change."""
-    before, after = old.split("\n") if old else [], new.split("\n") if new else []
-    shorter = min(len(before), len(after))
-    start = 0
-    while start < shorter and before[start] == after[start]:
-        start += 1
-    end = 0
-    while end < shorter - start and before[-1 - end] == after[-1 - end]:
-        end += 1
-    before, after = before[start : len(before) - end], after[start : len(after) - end]
-    kept = 0
-    if before and after and len(before) * len(after) <= _MOST_PAIRS:
-        kept = sum(block.size for block in SequenceMatcher(None, before, after, False).get_matching_blocks())
-    return LineCount(added=len(after) - kept, removed=len(before) - kept)
+    """How many lines differ (see `changed_lines`)."""
+    changes = changed_lines(old, new)
+    return LineCount(
+        added=sum(each.new_to - each.new_from for each in changes),
+        removed=sum(each.old_to - each.old_from for each in changes),
+    )
