@@ -31,13 +31,28 @@ class VersionFacts:
     tool_name: str | None
     base_version: int | None
     created_at: datetime
+    # These came later: they count only where they say something, so that older hashes still hold.
+    act: str = "write"
+    restored_from: int | None = None
+    unseen_dropped: int = 0
+
+
+_LATER_FACTS = ("act", "restored_from", "unseen_dropped")
 
 
 def chain_hash(prev_hash: str, facts: VersionFacts) -> str:
     """SHA-256 (hex) of a version that follows the one with `prev_hash` (empty for the first)."""
-    values = [getattr(facts, each.name) for each in fields(facts) if each.name != "created_at"]
+    values = [
+        getattr(facts, each.name) for each in fields(facts) if each.name not in ("created_at", *_LATER_FACTS)
+    ]
     moment = facts.created_at.astimezone(UTC).isoformat(timespec="microseconds")
-    text = json.dumps([prev_hash, *values, moment], ensure_ascii=False, separators=(",", ":"))
+    later = {
+        each.name: value
+        for each in fields(facts)
+        if each.name in _LATER_FACTS and (value := getattr(facts, each.name)) != each.default
+    }
+    said = [prev_hash, *values, moment, *([later] if later else [])]
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from letta_ade.accounts.auth import Caller
 from memory.models import Archive, Block
-from memory.services.blocks import BlockEdit, Origin
+from memory.services.block_writes import Origin
+from memory.services.blocks import BlockEdit
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 

@@ -12,7 +12,7 @@ from letta_ade.core.errors import NotFound
 from memory.history import LineCount, count_changed_lines
 from memory.models import Block, BlockVersion
 from memory.models.block_version import ActorKind
-from memory.services.blocks import list_versions
+from memory.services.block_versions import list_versions
 
 #: Versions that the page lists at once.
 SHOWN = 40

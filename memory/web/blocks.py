@@ -15,13 +15,13 @@ from letta_ade.core import pagination
 from letta_ade.core.errors import AdeError, Conflict
 from letta_ade.llm.tokens import estimate_text
 from memory.models import Block
+from memory.services.block_versions import verify_block
 from memory.services.blocks import (
     create_block,
     delete_block,
     get_block_for,
     list_blocks,
     update_block,
-    verify_block,
 )
 from memory.web.block_versions import diff_rows, get_version, list_lines
 from memory.web.forms import OFFERED_LIMIT, BlockForm

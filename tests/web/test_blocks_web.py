@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 
 from memory.models import Block, BlockVersion
-from memory.services.blocks import BlockChanges, BlockDraft, Origin, create_block, edit_block, update_block
+from memory.services.block_writes import Origin
+from memory.services.blocks import BlockChanges, BlockDraft, create_block, edit_block, update_block
 from memory.web import block_versions, blocks
 from memory.web.block_versions import diff_rows
 from tests.support.factories import make_agent, make_agent_caller, make_block, make_caller

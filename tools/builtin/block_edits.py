@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from memory.rendering import LINE_NUMBER_WARNING, unmask
+from memory.services.block_checks import check_agents_may_edit
 from memory.services.blocks import (
     BlockDraft,
     BlockEdit,
-    check_agents_may_edit,
     create_block,
     edit_block,
     get_block_for,
