@@ -14,6 +14,7 @@ from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import pagination
 from letta_ade.core.errors import AdeError, Conflict
 from letta_ade.llm.tokens import estimate_text
+from memory.diffs import diff_rows
 from memory.models import Block
 from memory.services.block_versions import verify_block
 from memory.services.blocks import (
@@ -23,7 +24,7 @@ from memory.services.blocks import (
     list_blocks,
     update_block,
 )
-from memory.web.block_versions import diff_rows, get_version, list_lines
+from memory.web.block_versions import get_version, list_lines
 from memory.web.forms import OFFERED_LIMIT, BlockForm
 
 PAGE_ROWS = 50
