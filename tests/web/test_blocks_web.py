@@ -11,7 +11,6 @@ from memory.models import Block, BlockVersion
 from memory.services.block_writes import Origin
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, edit_block, update_block
 from memory.web import block_versions, blocks
-from memory.web.block_versions import diff_rows
 from tests.support.factories import make_agent, make_agent_caller, make_block, make_caller
 from tests.web.pages import Page
 
@@ -203,14 +202,3 @@ def test_deleting_names_versions_and_holders(browser: Client, block: Block) -> N
     response = browser.post(f"/blocks/{block.id}/delete/", follow=True)
     assert "Deleted policies" in response.content.decode()
     assert not Block.objects.exists()
-
-
-def test_a_difference_skips_what_did_not_change() -> None:
-    old = "\n".join(f"line {number}" for number in range(20))
-    rows = diff_rows(old, old.replace("line 10", "changed"))
-    assert [row.op for row in rows] == ["skipped", *["same"] * 3, "del", "add", *["same"] * 3, "skipped"]
-    assert (rows[0].skipped, rows[-1].skipped) == (7, 6)
-    assert (rows[4].old_number, rows[5].new_number, rows[5].text) == (11, 11, "changed")
-    assert diff_rows(old, old) == []
-    assert [row.op for row in diff_rows("", "a")] == ["add"]
-    assert len(diff_rows("a\n" * 3000, "b\n" * 3000)) == 6002
