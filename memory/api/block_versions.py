@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from django.http import HttpResponse
-from ninja import Body, Query, Router
+from ninja import Query, Router
 
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.pagination import paginate
@@ -29,8 +29,6 @@ from memory.services.blocks import get_block_for
 
 router = Router()
 CheckpointId = Annotated[str, path_id("block_checkpoint")]
-#: These may come without a body.
-Sent = Annotated[PutBack | None, Body()]
 
 
 @router.get("/{block_id}/versions", response=list[VersionResponse])
@@ -59,14 +57,14 @@ def verify_versions(request: ApiRequest, block_id: BlockId) -> HttpResponse:
 
 
 @router.post("/{block_id}/versions/undo", response=VersionedBlock)
-def undo(request: ApiRequest, block_id: BlockId, body: Sent = None) -> HttpResponse:
+def undo(request: ApiRequest, block_id: BlockId, body: PutBack | None = None) -> HttpResponse:
     return respond_block(
         block_restores.undo(caller=request.auth, block_id=block_id, base_version=_base(request, body))
     )
 
 
 @router.post("/{block_id}/versions/redo", response=VersionedBlock)
-def redo(request: ApiRequest, block_id: BlockId, body: Sent = None) -> HttpResponse:
+def redo(request: ApiRequest, block_id: BlockId, body: PutBack | None = None) -> HttpResponse:
     return respond_block(
         block_restores.redo(caller=request.auth, block_id=block_id, base_version=_base(request, body))
     )
@@ -104,7 +102,7 @@ def delete_checkpoint(request: ApiRequest, block_id: BlockId, checkpoint_id: Che
 
 @router.post("/{block_id}/versions/checkpoints/{checkpoint_id}/restore", response=VersionedBlock)
 def restore_checkpoint(
-    request: ApiRequest, block_id: BlockId, checkpoint_id: CheckpointId, body: Sent = None
+    request: ApiRequest, block_id: BlockId, checkpoint_id: CheckpointId, body: PutBack | None = None
 ) -> HttpResponse:
     block = block_checkpoints.restore_checkpoint(
         caller=request.auth,
@@ -122,7 +120,9 @@ def retrieve_version(request: ApiRequest, block_id: BlockId, version: int) -> Ht
 
 
 @router.post("/{block_id}/versions/{int:version}/restore", response=VersionedBlock)
-def restore_version(request: ApiRequest, block_id: BlockId, version: int, body: Sent = None) -> HttpResponse:
+def restore_version(
+    request: ApiRequest, block_id: BlockId, version: int, body: PutBack | None = None
+) -> HttpResponse:
     block = block_restores.restore_version(
         caller=request.auth, block_id=block_id, number=version, base_version=_base(request, body)
     )

@@ -88,6 +88,8 @@ class BlockChange:
     block: Block
     #: The version that somebody else had written meanwhile and that the change was merged with.
     merged_with: int | None
+    #: Whether anything was written.
+    is_written: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +198,7 @@ def change_block(
         old = block.value
         changed = _apply(block, changes)
         if not changed:
-            return BlockChange(block=block, merged_with=None)
+            return BlockChange(block=block, merged_with=None, is_written=False)
         check_block(block)
         if "label" in changed:
             check_label_is_free(block)
@@ -207,7 +209,7 @@ def change_block(
         block.last_updated_by_id = caller.id
         block.save()
     tell_changed(block)
-    return BlockChange(block=block, merged_with=merged_with)
+    return BlockChange(block=block, merged_with=merged_with, is_written=True)
 
 
 def edit_block(

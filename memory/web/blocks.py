@@ -116,7 +116,7 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
     saved = change.block
     if change.merged_with:
         messages.success(request, f"Saved {saved.label} v{saved.version}, merged with v{change.merged_with}")
-    elif saved.version == base_version:
+    elif not change.is_written:
         messages.success(request, f"{saved.label} is unchanged")
     else:
         messages.success(request, f"Saved {saved.label} v{saved.version}")
