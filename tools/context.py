@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from letta_ade.accounts.auth import Caller
@@ -29,6 +29,8 @@ class ToolContext:
     tool_name: str
     #: Blocks of the agent: label -> block id. The run's own: tools that add, remove or rename a block keep it true.
     block_ids: dict[str, str] = field(default_factory=dict)
+    #: Versions of blocks as the prompt shows them: block id -> number.
+    seen_versions: Mapping[str, int] = field(default_factory=dict)
     #: Archives of the agent in order of attachment; an insert goes to the first.
     archive_ids: tuple[str, ...] = ()
     #: Handle for the archive that a first insert makes.
