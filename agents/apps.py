@@ -7,6 +7,7 @@ class AgentsConfig(AppConfig):
     name = "agents"
 
     def ready(self) -> None:
-        from agents import builtin_tools
+        from agents import builtin_tools, multi_agent_tools
 
         builtin_tools.register()
+        multi_agent_tools.register()

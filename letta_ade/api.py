@@ -17,9 +17,15 @@ from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
+from agents.api.approvals import router as approvals
 from agents.api.blocks import router as blocks_of_agents
+from agents.api.compaction import conversation_router as compaction_of_conversations
+from agents.api.compaction import router as compactions
+from agents.api.context_overview import router as context_overview
 from agents.api.conversation_messages import router as conversation_messages
 from agents.api.conversations import router as conversations
+from agents.api.groups import router as groups
+from agents.api.groups import router_of_agents as groups_of_agents
 from agents.api.jobs import router as jobs
 from agents.api.messages import router as messages
 from agents.api.passages import router as passages
@@ -67,15 +73,21 @@ api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
+api.add_router("/agents", context_overview, tags=["agents"])
+api.add_router("/agents", compactions, tags=["agents"])
+api.add_router("/conversations", compaction_of_conversations, tags=["conversations"])
 api.add_router("/agents", older_search, tags=["messages"])
 api.add_router("/messages", all_messages, tags=["messages"])
 api.add_router("/agents", passages, tags=["passages"])
+api.add_router("/agents", groups_of_agents, tags=["groups"])
+api.add_router("/groups", groups, tags=["groups"])
 api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
+api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])
 api.add_router("/jobs", jobs, tags=["runs"])
 api.add_router("/steps", steps, tags=["steps"])

@@ -293,6 +293,11 @@ RUN_JOB_WORKER = env_flag("ADE_JOB_WORKER", True)
 #: Background runs that one process works on at once.
 BACKGROUND_RUNS = env_int("ADE_BACKGROUND_RUNS", 50, least=1, most=10_000)
 DEFAULT_MAX_STEPS = 50
+#: An agent that asks another one waits so long for its answer, and before that so long for it to have time.
+AGENT_REPLY_SECONDS = 1200.0
+AGENT_BUSY_SECONDS = 60.0
+#: A message that is left for an agent is tried so often while that one is busy: about an hour.
+AGENT_MESSAGE_TRIES = 66
 KEEPALIVE_SECONDS = env_int("LETTA_KEEPALIVE_INTERVAL", 20, least=1, most=600)
 #: A run's lease: renewed three times in its life, so that a stalled loop loses it and a dead process is noticed.
 LEASE_SECONDS = env_int("ADE_LEASE_SECONDS", 30, least=3, most=3600)
@@ -308,6 +313,8 @@ CALLBACK_PAUSE_SECONDS = 20
 SOCKET_PATIENCE_SECONDS = 20
 #: A run that tells nothing for so long is not coming back.
 STREAM_SILENCE_SECONDS = 1800
+#: Requests for an approval or a client's return that nobody answers end after so many hours; 0: never.
+REQUEST_EXPIRY_HOURS = env_int("ADE_REQUEST_EXPIRY_HOURS", 0, most=24 * 365)
 #: How long the events of a run are kept for readers that resume.
 EVENT_RETENTION_HOURS = env_int("ADE_EVENT_RETENTION_HOURS", 3, least=1, most=24 * 365)
 

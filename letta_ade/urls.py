@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("letta_ade.web.urls")),
     path("", include("agents.web.urls")),
+    path("inbox/", include("agents.web.inbox_urls")),
     path("", include("memory.web.urls")),
     path("", include("tools.web.urls")),
 ]

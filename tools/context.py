@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from letta_ade.accounts.auth import Caller
 from memory.models import Archive, Block
@@ -47,6 +48,8 @@ class ToolContext:
     detach_block: Callable[[str], None] | None = None
     #: Texts of the messages with which the run began, in order.
     input_texts: tuple[str, ...] = ()
+    #: What the run remembers of how it came about (`Run.metadata`).
+    run_metadata: Mapping[str, Any] = field(default_factory=dict)
     #: What the call did to blocks. `run` adds to it, the runtime tells of it.
     changes: list[BlockEdit] = field(default_factory=list)
 

@@ -63,6 +63,28 @@ def prepare_call(tool_name: str, context: ToolContext, arguments: dict[str, Any]
         return _PreparationFailed(outcome=_failed(tool_name, error))
 
 
+def is_waiting_call(tool_name: str) -> bool:
+    """Whether the tool waits for something of this server: then `wait_call` comes before `run_call`."""
+    tool = get_builtin(tool_name)
+    return tool is not None and tool.wait is not None
+
+
+async def wait_call(tool_name: str, context: ToolContext, arguments: dict[str, Any]) -> Any:
+    """Wait for what the call waits for; outside a transaction. Hand the result to `run_call`.
+
+    Cancelled, whatever it waits for is told to stop.
+    """
+    tool = get_builtin(tool_name)
+    assert tool is not None, "is_waiting_call said so"
+    assert tool.wait is not None, "is_waiting_call said so"
+    try:
+        return await tool.wait(context, coerce_arguments(tool.parameters, arguments))
+    except MissingArguments:
+        return None  # run_call tells of it
+    except Exception as error:
+        return _PreparationFailed(outcome=_failed(tool_name, error))
+
+
 def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], prepared: Any) -> ToolOutcome:
     """Run the call and say how it went. A tool's error is a return that the model reads; only a lost connection is raised.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ from tools.context import ToolContext
 class BuiltinTool:
     """A tool of ours.
 
-    It works in two halves. `prepare` may use the network (an embedding, say) and runs before the step's transaction. `run` is
-    synchronous, touches nothing but the database, and runs inside that transaction, so that what a tool wrote and the message that
-    tells of it are stored together or not at all. `run` returns any JSON value; ToolError is a message for the model.
+    It works in two halves. `prepare` may use the network (an embedding, say) and runs before the step's transaction; or `wait`, which
+    is asynchronous, waits for something of this server and is cancelled with the run. `run` is synchronous, touches nothing but the
+    database, and runs inside that transaction, so that what a tool wrote and the message that tells of it are stored together or
+    not at all. `run` returns any JSON value; ToolError is a message for the model.
     """
 
     name: str
@@ -25,6 +26,7 @@ class BuiltinTool:
     parameters: dict[str, Any]
     run: Callable[[ToolContext, dict[str, Any], Any], Any]
     prepare: Callable[[ToolContext, dict[str, Any]], Any] | None = None
+    wait: Callable[[ToolContext, dict[str, Any]], Awaitable[Any]] | None = None
     enable_parallel_execution: bool = False
     #: False: the return is never cut to `return_char_limit` (spec/agent-loop.md §4).
     is_return_cut: bool = True

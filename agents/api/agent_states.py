@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from django.http import HttpResponse
 
 from agents.api.schemas.agent import AgentEnvVar, AgentState, Memory
+from agents.api.schemas.group import GroupResponse, group_responses
 from agents.api.wire import WireMessage, wire_messages
-from agents.models import Agent, AgentBlock, AgentSecret, AgentTool
+from agents.models import Agent, AgentBlock, AgentSecret, AgentTool, Group
 from agents.services.approvals import waiting_entries
 from agents.services.conversations import context_ids
 from letta_ade.accounts.auth import Caller
@@ -43,6 +44,7 @@ def agent_states(request: ApiRequest, agents: Sequence[Agent], *, include: Itera
     tools = _tools(ids) if "tools" in wanted else {}
     secrets = _secrets(request.auth, ids) if "secrets" in wanted else {}
     pending = _pending(ids) if "pending_approval" in wanted else {}
+    groups = _groups(ids) if "managed_group" in wanted else {}
     messages = context_ids(ids)
     return [
         _state(
@@ -51,6 +53,7 @@ def agent_states(request: ApiRequest, agents: Sequence[Agent], *, include: Itera
             tools=tools.get(agent.id, []),
             secrets=secrets.get(agent.id, []),
             pending_approval=pending.get(agent.id),
+            managed_group=groups.get(agent.id),
             message_ids=messages[agent.id],
             has_tags="tags" in wanted,
         )
@@ -65,6 +68,7 @@ def _state(
     tools: list[ToolResponse],
     secrets: list[AgentEnvVar],
     pending_approval: WireMessage | None,
+    managed_group: GroupResponse | None,
     message_ids: list[str],
     has_tags: bool,
 ) -> AgentState:
@@ -91,6 +95,8 @@ def _state(
         secrets=secrets,
         tool_exec_environment_variables=secrets,
         pending_approval=pending_approval,
+        managed_group=managed_group,
+        multi_agent_group=managed_group,
         message_buffer_autoclear=agent.message_buffer_autoclear,
         enable_sleeptime=agent.enable_sleeptime,
         timezone=agent.timezone,
@@ -130,6 +136,14 @@ def _pending(agent_ids: Sequence[str]) -> dict[str, WireMessage]:
         entry.message.agent_id: wire_messages(entry.message)[-1]
         for entry in waiting_entries(agent_ids)
         if entry.conversation.is_default
+    }
+
+
+def _groups(agent_ids: Sequence[str]) -> dict[str, GroupResponse]:
+    """The group that each agent manages, by agent."""
+    managed = list(Group.objects.filter(manager_agent_id__in=agent_ids).order_by("created_at", "id"))
+    return {
+        group.manager_agent_id: told for group, told in zip(managed, group_responses(managed), strict=True)
     }
 
 

@@ -23,7 +23,7 @@ def create_agent(request: ApiRequest, body: CreateAgent) -> HttpResponse:
     if draft.project_id is None and (project := request.headers.get("X-Project-Id")):
         draft = replace(draft, project_id=project)
     agent = agents.create_agent(caller=request.auth, draft=draft)
-    return respond(agent_state(request, agent, include={"secrets"}))
+    return respond(agent_state(request, agent, include={"secrets", "managed_group"}))
 
 
 @router.get("/", response=list[AgentState])
@@ -46,7 +46,7 @@ def retrieve_agent(request: ApiRequest, agent_id: AgentId, query: Query[IncludeQ
 @router.patch("/{agent_id}", response=AgentState)
 def update_agent(request: ApiRequest, agent_id: AgentId, body: UpdateAgent) -> HttpResponse:
     agent = agents.update_agent(caller=request.auth, agent_id=agent_id, changes=body.changes())
-    return respond(agent_state(request, agent, include={"secrets"}))
+    return respond(agent_state(request, agent, include={"secrets", "managed_group"}))
 
 
 @router.delete("/{agent_id}", response=None)

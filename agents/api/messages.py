@@ -103,7 +103,7 @@ async def answer_message(
 def listed(stored: list[Message], query: MessageQuery) -> list[WireMessage]:
     """The wire messages of stored ones, as they are asked for."""
     types = query.include_return_message_types
-    messages = wire_list(stored, query.answer_tool())
+    messages = wire_list(stored, query.answer_tool(), tells_compactions=query.tells_compactions())
     return [each for each in messages if types is None or each["message_type"] in types]
 
 
@@ -160,6 +160,7 @@ def _format(body: MessageOptions) -> Format:
         stream_tokens=body.stream_tokens,
         message_types=None if types is None else frozenset(types),
         answer_tool=body.answer_tool(),
+        tells_compactions=body.include_compaction_messages,
     )
 
 

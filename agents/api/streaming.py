@@ -14,9 +14,11 @@ from typing import Any
 
 from agents.api.schemas.message import LettaResponse, Logprobs, StopReason, UsageStatistics
 from agents.api.spoken import answer_tool_asked, speaks_by_tool
-from agents.api.wire import WireMessage, head, hidden_fields, wire_messages
+from agents.api.wire import WireMessage, head, hidden_fields, summary_message, wire_messages
 from agents.models import Message, Run
 from agents.runtime.events import (
+    CompactionStarted,
+    ContextCompacted,
     Event,
     ReasoningDelta,
     ReasoningHidden,
@@ -46,6 +48,8 @@ class Format:
     model: str = ""
     #: Of an agent that speaks through a tool. A reader from the start is told by the run whether it does.
     answer_tool: AnswerTool | None = None
+    #: Whether compactions are told of.
+    tells_compactions: bool = False
 
     @classmethod
     def of(cls, run: Run) -> Format:
@@ -56,6 +60,7 @@ class Format:
             message_types=None if types is None else frozenset(types),
             model=run.metadata.get("model", ""),
             answer_tool=answer_tool_asked(run.request_config) if speaks_by_tool(run.agent) else None,
+            tells_compactions=bool(run.request_config.get("include_compaction_messages")),
         )
 
 
@@ -102,7 +107,27 @@ class Translator:
         whole = wire_messages(message, tool)[-1]
         return [{**whole, "content": rest}] if rest else []
 
+    def _compaction(self, event: CompactionStarted | ContextCompacted) -> WireMessage:
+        if isinstance(event, ContextCompacted):
+            return summary_message(Message.from_data(event.message))
+        data = {
+            "trigger": event.trigger,
+            "context_token_estimate": event.context_tokens,
+            "context_window": event.context_window,
+        }
+        about = head(
+            "event_message",
+            message_id=event.compaction_id,
+            otid=None,
+            date=datetime.now(UTC),
+            step_id=event.step_id,
+            run_id=self._run_id,
+        )
+        return {**about, "event_type": "compaction", "event_data": data}
+
     def _piece(self, event: Event) -> list[WireMessage]:
+        if isinstance(event, CompactionStarted | ContextCompacted):
+            return [self._compaction(event)] if self._format.tells_compactions else []
         if isinstance(event, RunStarted):
             self._names_each_piece = _names_each_piece(event.model)
             self._answer_tool = self._format.answer_tool if event.loop == "heartbeat" else None

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 from agents.api.spoken import speaks_by_tool
 from agents.models import Message
 from agents.models.message import MessageRole
+from agents.runtime.compaction import read_summary
 from agents.runtime.spoken import AnswerTool
 from letta_ade.core.ids import otid_at
 from letta_ade.llm.messages import reasoning_text
@@ -40,12 +41,28 @@ def wire_messages(message: Message, answer_tool: AnswerTool | None = None) -> li
             assert_never(other)
 
 
-def wire_list(messages: Iterable[Message], answer_tool: AnswerTool | None = None) -> list[WireMessage]:
+def summary_message(message: Message) -> WireMessage:
+    """The summary of a compaction, for who asked for such messages; to others it is a user's message in a list, and nothing in a run."""
+    summary, stats = read_summary(_text(message))
+    return _one(message, "summary_message", summary=summary, compaction_stats=stats)
+
+
+def wire_list(
+    messages: Iterable[Message], answer_tool: AnswerTool | None = None, *, tells_compactions: bool = False
+) -> list[WireMessage]:
     """The wire messages of many stored ones, in their order; the answer tool is that of agents that speak through one.
 
     The messages come with their agent (`messages.of_agent`).
     """
-    return [each for message in messages for each in wire_one(message, answer_tool)]
+    return [
+        each
+        for message in messages
+        for each in (
+            [summary_message(message)]
+            if tells_compactions and message.role == MessageRole.SUMMARY
+            else wire_one(message, answer_tool)
+        )
+    ]
 
 
 def wire_one(message: Message, answer_tool: AnswerTool | None) -> list[WireMessage]:

@@ -1,5 +1,7 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
+from agents.models.compaction import CompactedEntry, Compaction
 from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
+from agents.models.group import Group, GroupMember
 from agents.models.message import Message, MessageVector
 from agents.models.run import Run, RunEvent, RunLease
 from agents.models.step import ProviderTrace, Step
@@ -10,9 +12,13 @@ __all__ = [
     "AgentBlock",
     "AgentSecret",
     "AgentTool",
+    "CompactedEntry",
+    "Compaction",
     "ContextEntry",
     "Conversation",
     "ConversationBlock",
+    "Group",
+    "GroupMember",
     "Message",
     "MessageVector",
     "ProviderTrace",

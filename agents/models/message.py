@@ -75,6 +75,12 @@ class Message(models.Model):
             models.Index(fields=["conversation", "created_at", "id"], name="message_by_conversation"),
             models.Index(fields=["workspace", "created_at", "id"], name="message_by_workspace"),
             GinIndex(fields=["search"], name="message_by_word"),
+            # What waits for an answer is looked for on every page.
+            models.Index(
+                fields=["workspace", "created_at", "id"],
+                name="message_request",
+                condition=models.Q(role="approval"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -65,8 +65,12 @@ class ProviderTrace(Owned):
     """
 
     id = IdField(kind="provider_trace")
-    step = models.ForeignKey("agents.Step", on_delete=models.CASCADE, related_name="traces")
-    run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, related_name="traces")
+    #: None: it is the call of a summariser, which belongs to a compaction; a compaction may be outside a run.
+    step = models.ForeignKey("agents.Step", on_delete=models.CASCADE, null=True, related_name="traces")
+    run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, null=True, related_name="traces")
+    compaction = models.ForeignKey(
+        "agents.Compaction", on_delete=models.CASCADE, null=True, related_name="traces"
+    )
     call_type = models.CharField(max_length=32, default="agent_step")
     request_text = models.TextField()
     #: SHA-256 of `request_text`.
@@ -81,4 +85,4 @@ class ProviderTrace(Owned):
         ordering = ["created_at", "id"]
 
     def __str__(self) -> str:
-        return f"{self.step_id} {self.request_hash[:8]}"
+        return f"{self.step_id or self.compaction_id} {self.request_hash[:8]}"

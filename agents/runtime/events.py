@@ -146,6 +146,31 @@ class BlockChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionStarted:
+    """The context is about to be compacted. `context_tokens` is its size, `step_id` the step after which, if there was one."""
+
+    compaction_id: str
+    step_id: str | None
+    trigger: str
+    context_tokens: int
+    context_window: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextCompacted:
+    """The compaction is committed. `message` (`Message.to_data`) is the summary message."""
+
+    compaction_id: str
+    step_id: str | None
+    message: dict[str, Any]
+    tokens_before: int
+    #: Estimated.
+    tokens_after: int
+    messages_before: int
+    messages_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed:
     """The process that worked on the run has died and another one goes on after `steps` stored steps.
 
@@ -181,6 +206,8 @@ Event = (
     | ToolStarted
     | StepStored
     | BlockChanged
+    | CompactionStarted
+    | ContextCompacted
     | RunResumed
     | RunEnded
 )
@@ -199,6 +226,8 @@ _CLASSES: dict[str, type[Any]] = {
         ToolStarted,
         StepStored,
         BlockChanged,
+        CompactionStarted,
+        ContextCompacted,
         RunResumed,
         RunEnded,
     )

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from agents.runtime.cancellation import CancelToken, RunStopped
+from agents.runtime.compacting import Compactor, FindSummarisers, Occasion
+from agents.runtime.compaction import Gauge, Trigger
 from agents.runtime.endings import (
     Ending,
     SystemPromptOverflow,
@@ -41,6 +43,7 @@ from agents.runtime.ports import (
     RunEnd,
     StepEnd,
     StepStart,
+    StoredCompaction,
     StoredStep,
     ToolRunner,
 )
@@ -54,12 +57,15 @@ from agents.runtime.turn import heartbeat_text
 from letta_ade.core.ids import new_assistant_message_id, new_id
 from letta_ade.llm.client import ChatModel
 from letta_ade.llm.errors import ContextOverflow, InvalidReply, ModelError
-from letta_ade.llm.messages import ChatMessage, Reply, TextPart, Usage
+from letta_ade.llm.messages import ChatMessage, Reply, TextPart, ToolReturn, Usage
+from letta_ade.llm.tokens import estimate_tools
 
 logger = logging.getLogger(__name__)
 
 #: A request that the provider finds too long is blamed on the system message when it takes this share of the window.
 _SYSTEM_SHARE = 0.9
+#: A request that stays too long however much is taken out of it fails with the provider's words.
+_MOST_OVERFLOWS = 3
 
 CANCELLED_RETURN = "The run was cancelled before this call returned. Whether it took effect is not known."
 
@@ -98,7 +104,11 @@ class _Run:
     estimate: Callable[[ChatMessage], int]
     retry: Retry
     progress: Progress
+    compactor: Compactor
+    gauge: Gauge
     began_ns: int
+    #: Requests in a row that were too long.
+    overflows: int = 0
     #: What whoever stops the run has to clean up.
     open: _OpenStep | _OpenAnswers | None = None
     stop_reason: str | None = None
@@ -124,11 +134,13 @@ async def run_loop(
     token: CancelToken,
     estimate: Callable[[ChatMessage], int],
     retry: Retry,
+    find_summarisers: FindSummarisers | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Every event of the run: RunStarted (RunResumed when it goes on after a crash) first and RunEnded last, whatever happens.
 
     Only when another process has taken the run over, it breaks off without an end: that process tells it. `estimate` counts the
-    tokens of a message where the provider has not counted it. A stop (`token`) is obeyed while the run waits for the model or a
+    tokens of a message where the provider has not counted it; the agent's own model writes summaries where `find_summarisers` names no
+    other. A stop (`token`) is obeyed while the run waits for the model or a
     tool; text that was passed on is stored then, so that history and screen agree.
     """
     run = _Run(
@@ -140,6 +152,19 @@ async def run_loop(
         estimate=estimate,
         retry=retry,
         progress=Progress(snapshot),
+        compactor=Compactor(
+            snapshot=snapshot,
+            model=model,
+            journal=journal,
+            token=token,
+            retry=retry,
+            find_summarisers=find_summarisers,
+        ),
+        gauge=Gauge(
+            estimate=estimate,
+            window=snapshot.context_window,
+            tools_tokens=estimate_tools([tool.spec for tool in snapshot.tools]),
+        ),
         began_ns=time.monotonic_ns(),
     )
     yield _first_event(run)
@@ -204,6 +229,8 @@ async def _events(run: _Run) -> AsyncGenerator[Event, None]:
 
 async def _steps(run: _Run) -> AsyncGenerator[Event, None]:
     snapshot = run.snapshot
+    if snapshot.resumed is not None:
+        run.stop_reason = snapshot.resumed.stop_reason
     if snapshot.pending is not None:
         async for event in _answer(run, snapshot.pending):
             yield event
@@ -217,23 +244,33 @@ async def _steps(run: _Run) -> AsyncGenerator[Event, None]:
 async def _step(run: _Run, number: int) -> AsyncGenerator[Event, None]:
     """One model call and what follows from it; sets `stop_reason` when it was the last one."""
     snapshot, progress = run.snapshot, run.progress
+    if not run.overflows and _can_shrink_to(run, snapshot.context_window):
+        # Not every server refuses what it has no room for: some silently leave out the beginning.
+        async for event in _compact(run, "context_window_exceeded"):
+            yield event
     allowance = snapshot.rules.allowance(snapshot.tool_names, progress.history)
     payload = run.model.payload(build_request(snapshot, progress.messages, allowance))
     step = _open_step(run, number, allowance, json.dumps(payload, ensure_ascii=False))
     start = step.start
     run.open = step
     yield StepStarted(step_id=start.step_id, number=number, message_id=start.message_id)
+    overflow: ContextOverflow | None = None
     # Written beside the call, so that it costs the turn nothing and a killed process still shows what was sent.
     begun = asyncio.create_task(run.journal.begin_step(start))
     try:
         _check_system_prompt(run)
         async for event in step.call.run(payload):
             yield event
-    except ContextOverflow:
+    except ContextOverflow as failure:
         _check_system_prompt(run, share=_SYSTEM_SHARE)
-        raise
+        overflow = failure
     finally:
         await _settled(begun)
+    if overflow is not None:
+        async for event in _make_room(run, step, overflow):
+            yield event
+        return
+    run.overflows = 0
     reply = step.call.reply
     plan = plan_step(snapshot, reply, allowance, progress.history)
     _check_reply(run, reply, plan)
@@ -246,9 +283,60 @@ async def _step(run: _Run, number: int) -> AsyncGenerator[Event, None]:
         yield event
 
 
+async def _make_room(run: _Run, step: _OpenStep, overflow: ContextOverflow) -> AsyncGenerator[Event, None]:
+    """Compact the context of a request that was too long, so that another step can ask again. Raises the error when it cannot help."""
+    run.overflows += 1
+    has_room = False
+    if run.overflows <= _MOST_OVERFLOWS:
+        async for event in _compact(run, "context_window_exceeded"):
+            has_room = True
+            yield event
+    if not has_room:
+        raise overflow
+    ending = model_error_ending(run.snapshot.run_id, overflow)
+    await run.journal.end_step(
+        replace(
+            _step_end(step),
+            status="failed",
+            stop_reason=ending.stop_reason,
+            error=ending.error,
+            is_repeated=True,
+        )
+    )
+    run.open = None
+
+
+def _can_shrink_to(run: _Run, limit: int) -> bool:
+    """Whether the context is longer than this, and what no compaction takes out of it is not."""
+    progress = run.progress
+    stays = [progress.messages[0], *progress.unstored]
+    return run.gauge.size(progress.messages) > limit > run.gauge.size(stays)
+
+
+async def _compact(run: _Run, trigger: Trigger, step_id: str | None = None) -> AsyncGenerator[Event, None]:
+    """Compact the context and go on with it; no event when there was nothing to compact."""
+    progress = run.progress
+    occasion = Occasion(
+        trigger=trigger,
+        size=run.gauge.size(progress.messages),
+        step_id=step_id,
+        unstored=progress.unstored,
+        takes_all=run.overflows > 1,
+    )
+    async for event in run.compactor.compact(occasion, run.gauge):
+        if isinstance(event, StoredCompaction):
+            chat = [item.chat for item in event.context]
+            if run.snapshot.has_own_system:
+                chat[0] = run.snapshot.context[0]
+            progress.messages = [*chat, *progress.unstored]
+            progress.usage["context_tokens"] = run.gauge.size(progress.messages)
+        else:
+            yield event
+
+
 def _check_system_prompt(run: _Run, *, share: float = 1.0) -> None:
     """Raise SystemPromptOverflow when instructions and memory alone take this share of the window: nothing could be dropped."""
-    tokens, window = run.estimate(run.snapshot.context[0]), run.snapshot.context_window
+    tokens, window = run.estimate(run.progress.messages[0]), run.snapshot.context_window
     if tokens >= window * share:
         raise SystemPromptOverflow(tokens=tokens, window=window)
 
@@ -322,11 +410,14 @@ async def _run_tools(
 async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[Event, None]:
     progress, reply = run.progress, step.call.reply
     context_tokens = reply.usage.total_tokens or sum(map(run.estimate, progress.messages))
+    run.gauge = run.gauge.measured(progress.messages, reply.usage.prompt_tokens)
+    stop_reason = plan.stop_reason
+    if stop_reason is None and progress.steps + 1 >= run.snapshot.max_steps:
+        stop_reason = "max_steps"
+    # A run whose context is compacted after its last step ends after that: until then nobody else may write here.
     run_end = None
-    if plan.stop_reason is not None:
-        run_end = run.ending(Ending(stop_reason=plan.stop_reason))
-    elif progress.steps + 1 >= run.snapshot.max_steps:
-        run_end = run.ending(Ending(stop_reason="max_steps"))
+    if stop_reason is not None and (stop_reason == "requires_approval" or not _is_full(run, step)):
+        run_end = run.ending(Ending(stop_reason=stop_reason))
     note = _note(run, plan)
     end = replace(
         _step_end(step),
@@ -339,7 +430,7 @@ async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[E
         run_end=run_end,
     )
     stored = await run.journal.end_step(end)
-    run.open, run.stop_reason = None, run_end.stop_reason if run_end else None
+    run.open, run.stop_reason, progress.unstored = None, stop_reason, ()
     progress.steps += 1
     outcomes = {outcome.tool_call_id: outcome for outcome in stored.outcomes}
     progress.remember_reply(reply.parts, step.calls)
@@ -350,6 +441,34 @@ async def _store(run: _Run, step: _OpenStep, plan: StepPlan) -> AsyncGenerator[E
     progress.count(reply, context_tokens)
     async for event in _stored_events(step, stored, reply.usage, context_tokens):
         yield event
+    # A run that has ended with its step had room before its tools returned: the next one sees to it.
+    if run.end is None:
+        async for event in _compact_after(run, step):
+            yield event
+
+
+def _is_full(run: _Run, step: _OpenStep) -> bool:
+    """Whether the context will be compacted after this step, as far as can be said before its tools have returned."""
+    said = step.call.reply
+    turn = ChatMessage(role="assistant", parts=said.parts, tool_calls=said.tool_calls)
+    returned = ChatMessage(
+        role="tool",
+        tool_returns=tuple(
+            ToolReturn(tool_call_id=each.tool_call_id, text=each.text) for each in step.outcomes
+        ),
+    )
+    return run.gauge.size([*run.progress.messages, turn, returned]) > run.gauge.threshold
+
+
+async def _compact_after(run: _Run, step: _OpenStep) -> AsyncGenerator[Event, None]:
+    """Compact a context that has grown too full. A run whose instructions and tools alone fill the window ends."""
+    if run.gauge.size(run.progress.messages) <= run.gauge.threshold:
+        return
+    if _can_shrink_to(run, run.gauge.threshold):
+        async for event in _compact(run, "post_step_context_check", step.start.step_id):
+            yield event
+    if run.stop_reason is None:
+        _check_system_prompt(run)
 
 
 def _note(run: _Run, plan: StepPlan) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from agents.runtime.compaction import ContextItem, Mode, Summary, Trigger
 from agents.runtime.events import BlockChanged
 from letta_ade.llm.messages import Part, Reply, ToolCall
 
@@ -95,6 +96,8 @@ class StepEnd:
     error: dict[str, Any] | None = None
     #: The run ends with this step, in the same transaction.
     run_end: RunEnd | None = None
+    #: The step failed and another one follows in its place: what was said to the run is not stored with it.
+    is_repeated: bool = False
 
     @property
     def is_request(self) -> bool:
@@ -129,7 +132,49 @@ class StoredStep:
     changes: tuple[BlockChanged, ...] = ()
 
 
-class Journal(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionEnd:
+    """A compaction as it is to be stored: messages that leave the context, and the summary that takes their place."""
+
+    compaction_id: str
+    trigger: Trigger
+    mode: Mode
+    #: Ids of the messages, which stay stored.
+    replaced: tuple[str, ...]
+    summary: Summary
+    #: The text of the summary message.
+    text: str
+    #: After which it happened; None: before the first one, or outside a run.
+    step_id: str | None
+    tokens_before: int
+    #: Estimated.
+    tokens_after: int
+    messages_before: int
+    messages_after: int
+    context_window: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCompaction:
+    """What the journal made of a CompactionEnd."""
+
+    #: `Message.to_data` of the summary message.
+    message: dict[str, Any]
+    #: The context as it is now; the system message was compiled anew.
+    context: tuple[ContextItem, ...]
+
+
+class ContextStore(Protocol):
+    """Where a context is kept."""
+
+    async def load_context(self) -> tuple[ContextItem, ...]:
+        """The stored messages in context, the system message first."""
+
+    async def compact(self, compaction: CompactionEnd) -> StoredCompaction:
+        """Store a compaction in one transaction; done again, it gives what was stored."""
+
+
+class Journal(ContextStore, Protocol):
     """Where a run is written. Its methods raise RunStopped when the right to write has gone to another process.
 
     While the store cannot be reached they wait for it: a step for some time, the end of a run for as long as it takes.

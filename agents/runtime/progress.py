@@ -19,6 +19,8 @@ class Progress:
     def __init__(self, snapshot: Snapshot) -> None:
         self._inputs = snapshot.inputs
         self.messages: list[ChatMessage] = list(snapshot.context)
+        #: Inputs that no step has stored yet.
+        self.unstored: tuple[ChatMessage, ...] = snapshot.inputs
         if snapshot.pending is None:
             self.remember_inputs()
         self.history: list[PastCall] = list(snapshot.past_calls)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agents.runtime.compaction import CompactionSettings
 from agents.runtime.ports import CallOutcome
 from agents.runtime.tool_rules import PastCall, RuleBook
 from letta_ade.llm.messages import ChatMessage, ToolCall, ToolSpec
@@ -77,6 +78,8 @@ class Resumed:
     last_number: int
     #: Sums over them, as `RunEnded.usage` has them.
     usage: Mapping[str, Any]
+    #: The last of them ended the run, but for what was still to be done.
+    stop_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,9 @@ class Snapshot:
     input_data: tuple[dict[str, Any], ...] = field(default=())
     #: Calls that this turn has made before the run began: rules look back over a pause for approval, and over a crash.
     past_calls: tuple[PastCall, ...] = ()
+    compaction: CompactionSettings = field(default_factory=CompactionSettings)
+    #: The system message is this request's own, and stays as it is.
+    has_own_system: bool = False
     pending: PendingTurn | None = None
     resumed: Resumed | None = None
 

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from agents.models import Agent, ConversationBlock
-from agents.services import agent_links
+from agents.services import agent_links, background_memory
 from agents.services.agents import get_agent_for, tell
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Conflict, NotFound
@@ -46,11 +46,16 @@ def update_agent_block(
 
 
 def attach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
-    """The agent with the block; attaching it again changes nothing. Raises NotFound, or Conflict for a label it has."""
+    """The agent with the block; attaching it again changes nothing. Those who keep its memory get it too.
+
+    Raises NotFound, or Conflict for a label it has.
+    """
     caller.check("edit")
     with transaction.atomic():
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
-        agent_links.link_blocks(agent, [get_block_for(caller=caller, block_id=block_id)])
+        block = get_block_for(caller=caller, block_id=block_id)
+        agent_links.link_blocks(agent, [block])
+        background_memory.share_block(agent, block)
         tell(agent)
     return agent
 
@@ -68,5 +73,6 @@ def detach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
             if ConversationBlock.objects.filter(block_id=block_id, conversation__agent=agent).exists():
                 raise Conflict("This block is a copy that one conversation has for itself; it stays as long.")
             raise NotFound(f"The block {block_id!r} is not attached to this agent.")
+        background_memory.unshare_blocks(agent, [block_id])
         tell(agent)
     return agent

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from agents.models.agent import AgentType
 from letta_ade.core.errors import Invalid, Unprocessable
-from tools.registry import get_builtin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +107,12 @@ FACTS: Mapping[AgentType, TypeFacts] = {
     ),
 }
 
-_BACKGROUND = (AgentType.SLEEPTIME, AgentType.VOICE_SLEEPTIME)
+#: Those that keep the memory of others.
+BACKGROUND_TYPES = (AgentType.SLEEPTIME, AgentType.VOICE_SLEEPTIME)
 #: For an agent whose memory another agent edits, in place of those of its type.
 _SLEEPTIME_TOOLS = ("send_message", "conversation_search", "archival_memory_search")
-_MULTI_AGENT_TOOLS = (
+#: The tools by which agents write to each other.
+MULTI_AGENT_TOOLS = (
     "send_message_to_agent_and_wait_for_reply",
     "send_message_to_agents_matching_tags",
     "send_message_to_agent_async",
@@ -136,16 +137,6 @@ def check_type(agent_type: str, *, enable_sleeptime: bool | None) -> None:
 def base_tool_names(agent_type: str, *, enable_sleeptime: bool | None) -> tuple[str, ...]:
     """The tools that a new agent gets unless it is told otherwise."""
     own = facts_of(agent_type)
-    if not enable_sleeptime or agent_type in (*_BACKGROUND, AgentType.VOICE_CONVO):
+    if not enable_sleeptime or agent_type in (*BACKGROUND_TYPES, AgentType.VOICE_CONVO):
         return own.tools
     return _SLEEPTIME_TOOLS if own.is_heartbeat else _SLEEPTIME_TOOLS[1:]
-
-
-def multi_agent_tool_names() -> tuple[str, ...]:
-    """The tools by which agents speak to each other. Raises Invalid where this server does not provide them."""
-    if any(get_builtin(name) is None for name in _MULTI_AGENT_TOOLS):
-        raise Invalid(
-            "include_multi_agent_tools cannot be true: this server has no tools by which agents write to each other "
-            f"({', '.join(_MULTI_AGENT_TOOLS)})."
-        )
-    return _MULTI_AGENT_TOOLS

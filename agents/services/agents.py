@@ -9,15 +9,20 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
-from agents.models import Agent, AgentSecret, Conversation, Run
+from agents.models import Agent, AgentSecret, Conversation
 from agents.models.agent import AgentType
-from agents.services import agent_links, agent_model, agent_types, conversations
+from agents.services import (
+    agent_ends,
+    agent_links,
+    agent_model,
+    agent_types,
+    background_memory,
+    conversations,
+)
 from agents.services.agent_fields import check_name, check_timezone, file_limits, random_name
 from agents.services.agent_prompts import default_system_prompt
 from agents.services.agent_tool_rules import add_rules, approval_rules, base_tool_rules, clean_rules
 from agents.services.first_messages import InitialMessage
-from agents.services.isolated_blocks import delete_isolated
-from agents.services.leases import ask_to_stop
 from agents.services.older_settings import NOTHING_SAID, OlderSettings
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import nudges
@@ -237,6 +242,7 @@ def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
             workspace_id=caller.workspace_id, agent=agent, is_default=True, created_by_id=caller.id
         )
         conversations.begin(agent=agent, conversation=conversation, messages=draft.initial_messages)
+        background_memory.follow_switch(caller, agent)
         tell(agent)
     return agent
 
@@ -281,7 +287,7 @@ def _furnish(caller: Caller, agent: Agent, draft: AgentDraft) -> None:
     if draft.include_base_tools:
         names += agent_types.base_tool_names(draft.agent_type, enable_sleeptime=draft.enable_sleeptime)
     if draft.include_multi_agent_tools:
-        names += agent_types.multi_agent_tool_names()
+        names += agent_types.MULTI_AGENT_TOOLS
     named = get_tools_by_names(caller=caller, names=[*names, *draft.tool_names])
     given = get_tools_by_ids(caller=caller, tool_ids=draft.tool_ids)
     tools = agent_links.link_tools(agent, [*named, *given])
@@ -319,6 +325,8 @@ def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Age
         agent.last_updated_by_id = caller.id
         agent.save()
         _replace_sets(caller, agent, changes)
+        if changes.enable_sleeptime is not None or "enable_sleeptime" in changes.cleared:
+            background_memory.follow_switch(caller, agent)
         tell(agent)
     return agent
 
@@ -353,7 +361,9 @@ def _change_columns(agent: Agent, changes: AgentChanges) -> None:
 def _replace_sets(caller: Caller, agent: Agent, changes: AgentChanges) -> None:
     if changes.block_ids is not None:
         blocks = [get_block_for(caller=caller, block_id=block_id) for block_id in changes.block_ids]
+        before = list(agent.block_links.values_list("block_id", flat=True))
         agent_links.replace_blocks(agent, blocks)
+        background_memory.share_all(agent, before=before)
     if changes.tool_ids is not None:
         tools = get_tools_by_ids(caller=caller, tool_ids=changes.tool_ids)
         added = agent_links.replace_tools(agent, tools)
@@ -366,23 +376,17 @@ def _replace_sets(caller: Caller, agent: Agent, changes: AgentChanges) -> None:
 
 
 def delete_agent(*, caller: Caller, agent_id: str) -> None:
-    """The agent goes with its conversations, messages and runs; blocks, tools and archives stay. Raises NotFound.
+    """The agent goes with its conversations, messages, runs and background; blocks, tools and archives stay. Raises NotFound.
 
     A run that goes on is stopped: it can store nothing any more, and its readers are told that it broke off.
     """
     caller.check("edit")
     with transaction.atomic():
-        agent = get_agent_for(caller=caller, agent_id=agent_id)
-        # A run that ends locks its lease before its agent, and so does this.
-        for run_id in list(agent.runs.filter(lease__isnull=False).values_list("id", flat=True)):
-            ask_to_stop(run_id)
+        agent_ends.stop_runs(get_agent_for(caller=caller, agent_id=agent_id))
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tell(agent)
-        # Events of its runs may be on their way into the table: they name only the run, and must find it locked and then gone.
-        list(Run.objects.select_for_update().filter(agent=agent).values_list("id"))
-        for conversation in agent.conversations.exclude(block_links=None):
-            delete_isolated(caller=caller, conversation=conversation)
-        agent.delete()
+        background_memory.leave_groups(caller, agent)
+        agent_ends.delete_rows(caller, agent)
 
 
 def write_secrets(agent: Agent, secrets: dict[str, str]) -> None:

@@ -32,9 +32,23 @@ _REPEAT_REACH = 10
 _RETURN_SHARE = 0.8
 _LEAST_RETURN_CHARACTERS = 5000
 
-#: Of a request that nobody answered: the reason that is stored, and what each of its calls returns.
-CLOSED = "The request was cancelled before anybody answered it."
-CLOSED_RETURN = "This call was not run: the request for approval that it belonged to was cancelled."
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """Why a request ends that nobody answered: the reason that is stored, and what each of its calls returns."""
+
+    reason: str
+    returns: str
+
+
+CANCELLED = Closing(
+    reason="The request was cancelled before anybody answered it.",
+    returns="This call was not run: the request for approval that it belonged to was cancelled.",
+)
+EXPIRED = Closing(
+    reason="The request expired before anybody answered it.",
+    returns="This call was not run: nobody answered the request that it belonged to in time.",
+)
 
 
 class PendingApproval(Conflict):
@@ -229,18 +243,25 @@ def _by_call_id(pending: PendingRequest, item: dict[str, Any]) -> dict[str, Any]
     return item
 
 
-def close_request(*, caller: Caller, conversation: Conversation) -> bool:
+def close_request(
+    *,
+    caller: Caller | None,
+    conversation: Conversation,
+    only: str | None = None,
+    why: Closing = CANCELLED,
+) -> bool:
     """Answer what waits in this conversation with a no to every call, so that it takes messages again; whether anything waited.
 
-    The run that asked becomes a cancelled one. Raises RunBusy when a run goes on: the request is being answered.
+    `caller`: None when the server closes it by itself; `only`: the id of the request, when no other one is meant. The run that asked
+    becomes a cancelled one. Raises RunBusy when a run goes on: the request is being answered.
     """
     with transaction.atomic():
         conversation = keep_runs_out(conversation)
         context = load_context(conversation)
         pending = find_pending(context)
-        if pending is None:
+        if pending is None or only not in (None, pending.message_id):
             return False
-        rows = _closing_rows(caller, conversation, pending)
+        rows = _closing_rows(caller, conversation, pending, why)
         insert_messages(rows, first_position=context[-1].position + 1)
         now = timezone.now()
         Run.objects.filter(id=pending.run_id).update(
@@ -258,17 +279,17 @@ def close_request(*, caller: Caller, conversation: Conversation) -> bool:
     return True
 
 
-def _closing_rows(caller: Caller, conversation: Conversation, pending: PendingRequest) -> list[Message]:
+def _closing_rows(
+    caller: Caller | None, conversation: Conversation, pending: PendingRequest, why: Closing
+) -> list[Message]:
     clock = RisingClock(conversation.last_message_at)
     approvals = [
-        {"type": "approval", "tool_call_id": call.id, "approve": False, "reason": CLOSED}
+        {"type": "approval", "tool_call_id": call.id, "approve": False, "reason": why.reason}
         for call in pending.waiting
     ]
     returns = [
         return_data(
-            CallOutcome(
-                tool_call_id=call.id, name=call.name, text=CLOSED_RETURN, is_error=True, was_run=False
-            )
+            CallOutcome(tool_call_id=call.id, name=call.name, text=why.returns, is_error=True, was_run=False)
         )
         for call in (*pending.free, *pending.waiting)
     ]
@@ -285,7 +306,7 @@ def _closing_rows(caller: Caller, conversation: Conversation, pending: PendingRe
             run_id=pending.run_id,
             step_id=pending.step_id or None,
             created_at=clock.next(),
-            created_by_id=caller.id,
+            created_by_id=caller.id if caller is not None else None,
             **fields,
         )
         for fields in told

@@ -37,6 +37,7 @@ class ContextMessage:
     chat: ChatMessage
     run_id: str | None = None
     step_id: str | None = None
+    is_summary: bool = False
     #: Of an answer to calls that waited.
     approvals: list[dict[str, Any]] | None = None
 
@@ -56,6 +57,7 @@ def load_context(conversation: Conversation) -> list[ContextMessage]:
             chat=_chat(role, json.loads(content), _list(calls), _list(returns), name),
             run_id=run_id,
             step_id=step_id,
+            is_summary=role == "summary",
             approvals=json.loads(approvals) if approvals is not None else None,
         )
         for message_id, position, role, content, calls, returns, name, run_id, step_id, approvals in rows

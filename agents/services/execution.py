@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from weakref import WeakSet
 
@@ -23,6 +23,7 @@ from agents.runtime.endings import error_payload
 from agents.runtime.events import RunEnded
 from agents.runtime.loop import run_loop
 from agents.runtime.model_call import Retry
+from agents.runtime.summarising import Summariser
 from agents.services import leases
 from agents.services.agents import get_agent_for
 from agents.services.approvals import close_request, waiting_entries
@@ -31,6 +32,7 @@ from agents.services.journal import DatabaseJournal
 from agents.services.opening import OpenedRun, Opening, StartedRun
 from agents.services.outside_ends import end_from_outside
 from agents.services.run_requests import RunRequest
+from agents.services.summarisers import find_summarisers
 from agents.services.taking_up import take_up_run
 from agents.services.untold import tell_lost_ends
 from agents.streams import RunStream, abandon, flush, follow, let_go, open_stream, publish
@@ -118,6 +120,12 @@ async def cancel_runs(
     return {**dict.fromkeys(runs, "cancelled"), **dict(zip(going_on, ended, strict=True))}
 
 
+def stop_here(run_id: str) -> None:
+    """Tell a run of this process to stop, without waiting for its end; one that has ended is left alone. On the serving loop."""
+    if (active := _active.get(run_id)) is not None:
+        active.token.request("cancelled")
+
+
 async def stop_all(cause: StopCause = "shutdown", *, timeout: float = 8.0) -> None:
     """End every run of this process, and hand those of the background over; called when the server stops."""
     for active in list(_active.values()):
@@ -196,7 +204,7 @@ async def _start(caller: Caller, request: RunRequest) -> StartedRun:
             break
         except leases.RunBusy as busy:
             left = deadline - time.monotonic()
-            if left <= 0 or "run_id" not in busy.data or not await _ends_within(busy.data["run_id"], left):
+            if left <= 0 or "run_id" not in busy.data or not await ends_within(busy.data["run_id"], left):
                 raise
     if isinstance(opened, StartedRun):
         return opened
@@ -260,12 +268,23 @@ async def _follow_loop(opened: OpenedRun, stream: RunStream, token: CancelToken)
         token=token,
         estimate=lambda message: estimate_messages((message,)),
         retry=Retry(attempts=settings.LLM_RETRIES, pause_seconds=settings.LLM_RETRY_PAUSE_SECONDS),
+        find_summarisers=lambda: _summarisers_of(opened),
     )
     has_ended = False
     async for event in events:
+        if isinstance(event, RunEnded):
+            has_ended = True
+            if run_ids := opened.open_run.background_run_ids:
+                event = replace(event, usage={**event.usage, "run_ids": run_ids})
         publish(stream, event)
-        has_ended = isinstance(event, RunEnded)
     return has_ended
+
+
+async def _summarisers_of(opened: OpenedRun) -> Sequence[Summariser]:
+    agent = opened.open_run.agent
+    return await threads.run(
+        find_summarisers, agent, agent.compaction_settings, own=opened.model, snapshot=opened.snapshot
+    )
 
 
 async def _let_go(opened: OpenedRun, token: CancelToken) -> None:
@@ -293,7 +312,7 @@ async def _cancelled(run_id: str) -> str:
         await asyncio.wait({active.task})
     # One that was just being handed over waits for a worker now.
     is_asked = await threads.run(_cancel_elsewhere, run_id)
-    if is_asked and not await _ends_within(run_id, _CANCEL_SECONDS):
+    if is_asked and not await ends_within(run_id, _CANCEL_SECONDS):
         await threads.run(leases.cancel_unattended, run_id)
     return await threads.run(_status_after_cancel, run_id)
 
@@ -303,7 +322,9 @@ def _cancel_elsewhere(run_id: str) -> bool:
     return not leases.cancel_unattended(run_id) and leases.ask_to_stop(run_id)
 
 
-async def _ends_within(run_id: str, seconds: float) -> bool:
+async def ends_within(run_id: str, seconds: float) -> bool:
+    """Wait for the end of a run; whether it came in time."""
+
     async def to_the_end() -> None:
         async for _ in follow(run_id):
             pass

@@ -16,21 +16,27 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease
+from agents.models import Agent, Compaction, Conversation, Message, Run, RunEvent, RunLease
 from agents.models.step import StepStatus
 from agents.runtime.cancellation import RunStopped
+from agents.runtime.compaction import ContextItem
 from agents.runtime.events import BlockChanged, RunEnded
 from agents.runtime.ports import (
     AnswersEnd,
     CallOutcome,
+    CompactionEnd,
     PlannedCall,
     RunEnd,
     StepEnd,
     StepStart,
+    StoredCompaction,
     StoredStep,
 )
+from agents.services import run_rows
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block, detach_block
+from agents.services.background_turns import count_turn
+from agents.services.compaction_rows import context_items, write_compaction
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import LeaseLost
 from agents.services.run_ends import announce_end
@@ -47,11 +53,11 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.ids import message_id_before, new_id, new_otid
 from letta_ade.core.nudges import agent_group, nudge, workspace_group
-from letta_ade.llm.messages import Reply, call_to_data, part_to_data
+from letta_ade.llm.messages import ChatMessage, Reply, TextPart, call_to_data, part_to_data
 from memory.models import Archive, Block
 from memory.services.blocks import BlockEdit
 from tools.context import ToolContext
-from tools.execution import prepare_call, run_call
+from tools.execution import is_waiting_call, prepare_call, run_call, wait_call
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 logger = logging.getLogger(__name__)
@@ -88,11 +94,15 @@ class OpenRun:
     #: Answers to calls that waited; stored with what the calls return.
     answers: list[Message] = field(default_factory=list)
     model_endpoint: str | None = None
+    #: Follows the system message in the requests of this run.
+    skills_text: str = ""
     has_stored_inputs: bool = False
     #: By tool call id; only of calls that had something to prepare.
     prepared: dict[str, PreparedCall] = field(default_factory=dict)
     #: A write whose commit was not confirmed.
     doubt: Doubt | None = None
+    #: Runs of the background that the end of this one has started.
+    background_run_ids: list[str] = field(default_factory=list)
 
 
 class DatabaseJournal:
@@ -116,6 +126,17 @@ class DatabaseJournal:
     async def store_answers(self, answers: AnswersEnd) -> StoredStep:
         return await self._write(_store_answers, answers, settings.DATABASE_PATIENCE_SECONDS)
 
+    async def load_context(self) -> tuple[ContextItem, ...]:
+        return await threads.insist(_load_context, self.opened, patience=settings.DATABASE_PATIENCE_SECONDS)
+
+    async def compact(self, compaction: CompactionEnd) -> StoredCompaction:
+        try:
+            return await threads.insist(
+                _compact, self.opened, compaction, patience=settings.DATABASE_PATIENCE_SECONDS
+            )
+        except LeaseLost:
+            raise RunStopped("lease_lost") from None
+
     async def end_run(self, end: RunEnd) -> None:
         try:
             is_ours = await threads.insist(end_run, self.opened, end, patience=None)
@@ -129,7 +150,7 @@ class DatabaseJournal:
     async def execute(
         self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
     ) -> tuple[CallOutcome, ...]:
-        """Run the halves of built-in tools that need the network; their other halves run in the step's transaction.
+        """Run the halves of built-in tools that need the network or wait for others; their other halves run in the step's transaction.
 
         Those of tools that may run in parallel do.
         """
@@ -151,6 +172,17 @@ class DatabaseJournal:
             patience=settings.DATABASE_PATIENCE_SECONDS,
             is_outside=True,
         )
+        for planned in calls:
+            if is_waiting_call(planned.call.name):
+                await self._wait_for(step_id, message_id, planned)
+
+    async def _wait_for(self, step_id: str, message_id: str, planned: PlannedCall) -> None:
+        context = _tool_context(self.opened, step_id, message_id, planned)
+        started_at, began = timezone.now(), time.monotonic_ns()
+        result = await wait_call(planned.call.name, context, planned.arguments)
+        self.opened.prepared[planned.call.id] = PreparedCall(
+            result=result, started_at=started_at, took_ns=time.monotonic_ns() - began
+        )
 
     async def _write(self, write: Write[W], what: W, patience: float | None) -> StoredStep:
         try:
@@ -169,6 +201,37 @@ def _begin_step(opened: OpenRun, step: StepStart) -> None:
         model=opened.run.metadata["model"],
         endpoint=opened.model_endpoint,
     )
+
+
+def _load_context(opened: OpenRun) -> tuple[ContextItem, ...]:
+    items = context_items(opened.conversation)
+    if opened.skills_text:
+        text = f"{items[0].chat.text}\n\n{opened.skills_text}"
+        items[0] = replace(items[0], chat=ChatMessage(role="system", parts=(TextPart(text=text),)))
+    return tuple(items)
+
+
+def _compact(opened: OpenRun, end: CompactionEnd) -> StoredCompaction:
+    """Store the compaction under the lease; when an earlier try was stored after all, what it stored."""
+    with transaction.atomic():
+        is_held = run_rows.lock_lease(opened.lease)
+        stored = Compaction.objects.select_related("message").filter(id=end.compaction_id).first()
+        if stored is None and not is_held:
+            raise LeaseLost()
+        if stored is None:
+            stored = write_compaction(
+                end,
+                caller=opened.caller,
+                agent=opened.agent,
+                conversation=opened.conversation,
+                run_id=opened.run.id,
+                created_at=RisingClock(opened.last_message_at).next(),
+            )
+        message = stored.message
+        assert message is not None, "just stored"
+        context = _load_context(opened)
+    opened.last_message_at = message.created_at
+    return StoredCompaction(message=message.to_data(), context=context)
 
 
 def _prepare_calls(opened: OpenRun, step_id: str, message_id: str, calls: Sequence[PlannedCall]) -> None:
@@ -207,8 +270,6 @@ def _end_step(opened: OpenRun, step: StepEnd, *, begin: StepStart | None) -> Sto
     opened.has_stored_inputs = opened.has_stored_inputs or bool(inputs)
     if step.status != "failed":
         opened.next_position += len(inputs) + len(said)
-    if step.run_end is not None:
-        _write_end(opened, step.run_end)
     return _stored(inputs, said, outcomes, changes)
 
 
@@ -271,7 +332,7 @@ class RisingClock:
 
 
 def _input_rows(opened: OpenRun, step: StepEnd, clock: RisingClock) -> list[Message]:
-    if opened.has_stored_inputs:
+    if opened.has_stored_inputs or step.is_repeated:
         return []
     for row in opened.inputs:
         row.created_at = clock.next()
@@ -374,6 +435,7 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         ensure_archive=lambda: _ensure_archive(opened),
         attach_block=lambda block: _attach_block(opened, block),
         detach_block=lambda block_id: _detach_block(opened, block_id),
+        run_metadata=opened.run.metadata,
         input_texts=tuple(searchable_text(row.content) for row in opened.inputs),
     )
 
@@ -512,6 +574,7 @@ def _write_end(opened: OpenRun, end: RunEnd) -> bool:
     has_ended = end_run_row(opened.lease, end)
     if has_ended:
         announce_end(opened.run)
+        opened.background_run_ids = count_turn(opened.agent, opened.run.id, end)
         for group in (agent_group(opened.agent.id), workspace_group(opened.agent.workspace_id)):
             nudge(group, "run_ended", run_id=opened.run.id, agent_id=opened.agent.id, status=end.status)
     return has_ended

@@ -28,6 +28,7 @@ from agents.services.approvals import (
     pending_turn,
 )
 from agents.services.callbacks import check_callback_url
+from agents.services.compaction_settings import read_settings
 from agents.services.context import ContextMessage, load_context, to_chat_message
 from agents.services.conversation_model import model_in
 from agents.services.conversations import get_conversation_with_agent
@@ -241,6 +242,49 @@ class _Answers:
     continues_turn: bool = False
 
 
+def look_at(*, caller: Caller, conversation: Conversation, model: ModelOfRun | None = None) -> OpenedRun:
+    """The conversation as a run would find it that is told nothing: what is read of it, and no run. Stores nothing.
+
+    Without a `model` the conversation's own is looked up: raises NotFound or ModelAuthentication for one that cannot be had.
+    """
+    agent = conversation.agent
+    request = RunRequest(agent_id=agent.id, messages=())
+    handle = conversation.model or agent.model
+    run = _new_run(caller, agent, conversation, request, handle)
+    checked = Checked(
+        caller=caller,
+        request=request,
+        agent=agent,
+        conversation=conversation,
+        run=run,
+        model=model or model_of_run(conversation, handle),
+        inputs=[],
+    )
+    return _without_traces(checked, is_answering=False)
+
+
+def preview(caller: Caller, request: RunRequest) -> OpenedRun:
+    """What a run of this request would work with. Stores nothing. Raises as `Opening.open`, but for RunBusy."""
+    checked = _check(caller, request)
+    if isinstance(checked, StartedRun):
+        raise Conflict(f"This request was sent before: run {checked.run_id} is its answer.")
+    return _without_traces(checked, is_answering=True)
+
+
+def _without_traces(checked: Checked, *, is_answering: bool) -> OpenedRun:
+    lease = RunLease(conversation=checked.conversation, run_id=checked.run.id, owner=leases.OWNER)
+    with transaction.atomic():
+        opened = (
+            furnish(checked, lease)
+            if is_answering
+            else _furnish(checked, lease, load_context(checked.conversation), _Answers())
+        )
+        transaction.set_rollback(True)
+    if isinstance(opened, StartedRun):
+        raise Conflict(f"This request was answered before, in run {opened.run_id}.")
+    return opened
+
+
 def _answers_for(checked: Checked, context: Sequence[ContextMessage]) -> _Answers | StartedRun:
     """What the request answers, or the run in which the same was answered before."""
     pending, answers = find_pending(context), checked.request.answers
@@ -290,13 +334,20 @@ def _heard_before(
 
 def furnish(checked: Checked, lease: RunLease) -> OpenedRun | StartedRun:
     """Load what the run works with, now that nobody else writes to its conversation. In a transaction."""
-    agent, conversation, run = checked.agent, checked.conversation, checked.run
+    conversation = checked.conversation
     run_rows.lock_conversation(conversation)
     context = load_context(conversation)
     answers = _answers_for(checked, context)
     if isinstance(answers, StartedRun):
         transaction.set_rollback(True)
         return answers
+    return _furnish(checked, lease, context, answers)
+
+
+def _furnish(
+    checked: Checked, lease: RunLease, context: list[ContextMessage], answers: _Answers
+) -> OpenedRun:
+    agent, conversation, run = checked.agent, checked.conversation, checked.run
     is_new_turn = bool(checked.inputs) and not answers.continues_turn
     if agent.message_buffer_autoclear and is_new_turn:
         conversation.entries.filter(position__gt=0).delete()
@@ -324,6 +375,7 @@ def furnish(checked: Checked, lease: RunLease) -> OpenedRun | StartedRun:
         return_limits={tool.name: tool.return_char_limit for tool in tools},
         parallel_tools=frozenset(tool.name for tool in tools if tool.enable_parallel_execution),
         model_endpoint=checked.model.endpoint,
+        skills_text="" if checked.request.override_system is not None else checked.request.skills_text,
         has_stored_inputs=not checked.inputs,
     )
     chat = [entry.chat for entry in context if entry.position > 0]
@@ -355,6 +407,8 @@ def _snapshot(
         max_steps=request.max_steps or settings.DEFAULT_MAX_STEPS,
         loop="heartbeat" if facts_of(agent.agent_type).is_heartbeat else "direct",
         timezone=agent.timezone,
+        compaction=read_settings(agent.compaction_settings),
+        has_own_system=request.override_system is not None,
         inputs=tuple(to_chat_message(row) for row in checked.inputs),
         input_data=tuple(row.to_data() for row in checked.inputs),
         pending=pending,
@@ -417,7 +471,7 @@ def _new_run(
         conversation=conversation,
         status=RunStatus.RUNNING,
         background=request.background,
-        metadata={"run_type": request.run_type, "model": handle},
+        metadata={**request.metadata, "run_type": request.run_type, "model": handle},
         request_config=_config(request),
         otids=request.otids,
         callback_url=request.callback_url,

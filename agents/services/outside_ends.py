@@ -7,18 +7,26 @@ from typing import Any
 from agents.models import Message, Run
 from agents.models.run import ACTIVE_STATUSES, RunStatus
 from agents.models.step import StepStatus
-from agents.runtime.endings import error_payload
+from agents.runtime.endings import error_payload, status_of
 from agents.runtime.ports import RunEnd
 from agents.services import run_rows
 from agents.services.context import searchable_text
 from agents.services.run_ends import announce_end
 from agents.services.step_rows import close_pending_steps
-from agents.services.untold import tell_end
+from agents.services.untold import stored_stop_reason, tell_end
 from letta_ade.core.nudges import agent_group, nudge, workspace_group
 
 
 def fail_abandoned(run: Run) -> None:
-    """Set a run to failed with a reason that can be read, and end its stream for those who follow it. In a transaction."""
+    """Set a run to failed with a reason that can be read, or to the end that its last step gave it, and end its stream.
+
+    In a transaction.
+    """
+    reason = stored_stop_reason(run)
+    if reason is not None:
+        # All that it had to say is stored.
+        end_from_outside(run.id, status=RunStatus(status_of(reason)), stop_reason=reason)
+        return
     error = lost_error(run.id, lost=run.attempts + 1)
     end_from_outside(run.id, status=RunStatus.FAILED, stop_reason="error", error=error)
 
@@ -38,7 +46,9 @@ def end_from_outside(
     run = Run.objects.select_for_update().filter(id=run_id, status__in=ACTIVE_STATUSES).first()
     if run is None:
         return False
-    close_pending_steps(run_id, status=StepStatus(status), stop_reason=stop_reason, error=error)
+    # A run that has all its steps has none that is open.
+    step_status = StepStatus.CANCELLED if status == RunStatus.CANCELLED else StepStatus.FAILED
+    close_pending_steps(run_id, status=step_status, stop_reason=stop_reason, error=error)
     run_rows.end_run_from_outside(run_id, RunEnd(status=status, stop_reason=stop_reason, error=error))
     _keep_inputs(run)
     if stores_event:

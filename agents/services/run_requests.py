@@ -71,6 +71,8 @@ class RunRequest:
     background: bool = False
     run_type: str = "send_message"
     request_config: dict[str, Any] = field(default_factory=dict)
+    #: What the run remembers beside its type and its model.
+    metadata: dict[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
     #: Wait this long for a run that is going on, instead of a conflict.
     wait_seconds: float = 0

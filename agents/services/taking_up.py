@@ -12,7 +12,7 @@ from agents.runtime.snapshot import Resumed
 from agents.services import leases, run_rows
 from agents.services.opening import Checked, OpenedRun, furnish, model_of_run
 from agents.services.run_requests import RunRequest
-from agents.services.untold import stored_usage, tell_stored_steps
+from agents.services.untold import stored_stop_reason, stored_usage, tell_stored_steps
 
 
 def take_up_run(run_id: str) -> OpenedRun | None:
@@ -60,4 +60,6 @@ def _resumed(run: Run) -> Resumed:
     """How far the run had come; a step that was lost with its process does not count."""
     usage = stored_usage(run)
     last_number = run.steps.aggregate(last=Max("number"))["last"] or 0
-    return Resumed(steps=usage["step_count"], last_number=last_number, usage=usage)
+    return Resumed(
+        steps=usage["step_count"], last_number=last_number, usage=usage, stop_reason=stored_stop_reason(run)
+    )

@@ -20,6 +20,7 @@ from agents.event_rows import append_events, last_event
 from agents.models import Message, Run, RunEvent, Step
 from agents.models.run import ACTIVE_STATUSES
 from agents.runtime.events import Event, RunEnded, RunStarted, StepStored
+from agents.services.run_ends import started_after
 from letta_ade.accounts.models import Workspace
 
 #: So long after a run ended its last events may still be on their way.
@@ -52,10 +53,13 @@ def tell_stored_steps(run: Run) -> int:
 
 def tell_end(run: Run) -> None:
     """Write the last event of a run that has ended without one, and the events of its steps."""
+    usage = stored_usage(run)
+    if run_ids := started_after(run):
+        usage["run_ids"] = run_ids
     ended = RunEnded(
         status=run.status,
         stop_reason=run.stop_reason or "error",
-        usage=stored_usage(run),
+        usage=usage,
         error=run.metadata.get("error"),
         duration_ms=(run.total_duration_ns or 0) // 1_000_000,
     )
@@ -97,6 +101,12 @@ def stored_usage(run: Run) -> dict[str, Any]:
     sums: dict[str, Any] = stored.aggregate(**{name: Sum(name) for name in _COUNTED})
     counted = {name: value for name, value in sums.items() if value}
     return {**counted, "step_count": stored.count()}
+
+
+def stored_stop_reason(run: Run) -> str | None:
+    """Why the run ended with its last stored step, whose process died while it compacted the context after it; None before that."""
+    last = run.steps.exclude(status__in=("pending", "failed")).order_by("-number").first()
+    return last.stop_reason if last is not None and last.status == "success" else None
 
 
 def _started(run: Run) -> RunStarted:

@@ -16,7 +16,6 @@ from agents.services.waiting import Waiting, WaitingCall, find_answer, load_wait
 from agents.web.replies import answer, refusal
 from agents.web.transcript import decisions_from
 from agents.web.transcript_rows import author_names
-from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, Conflict, Invalid
@@ -38,7 +37,7 @@ async def answer_calls(request: PageRequest, agent_id: str) -> HttpResponse:
     """
     request_id, otid = request.POST.get("request_id", ""), request.POST.get("otid") or None
     try:
-        conversation = await threads.run(_conversation, request.caller, agent_id)
+        conversation = await threads.run(_conversation, request, agent_id)
         waiting = await threads.run(load_waiting, conversation)
         if waiting is None or waiting.request_id != request_id:
             if run_id := await threads.run(_own_run, conversation, otid):
@@ -46,6 +45,7 @@ async def answer_calls(request: PageRequest, agent_id: str) -> HttpResponse:
             raise Conflict(await threads.run(_who_answered, conversation, request_id))
         asked = RunRequest(
             agent_id=agent_id,
+            conversation_id=conversation.id,
             messages=(),
             answers=AnswersInput(items=_items(waiting, request.POST), otid=otid),
             client_tools=waiting.client_tools,
@@ -61,9 +61,10 @@ async def answer_calls(request: PageRequest, agent_id: str) -> HttpResponse:
     return answer(request, agent_id, {"run_id": started.run_id})
 
 
-def _conversation(caller: Caller, agent_id: str) -> Conversation:
-    caller.check("edit")
-    return get_conversation_with_agent(caller=caller, agent_id=agent_id, conversation_id=None)
+def _conversation(request: PageRequest, agent_id: str) -> Conversation:
+    request.caller.check("edit")
+    wanted = request.POST.get("conversation_id") or None
+    return get_conversation_with_agent(caller=request.caller, agent_id=agent_id, conversation_id=wanted)
 
 
 def _own_run(conversation: Conversation, otid: str | None) -> str | None:
@@ -80,6 +81,8 @@ def _who_answered(conversation: Conversation, request_id: str) -> str:
         return "Somebody else is answering this request, or it is gone. Your answer was not used."
     names = author_names({given.created_by_id} if given.created_by_id else set())
     decision = decisions_from([given], names, {})[0]
+    if decision.verdict == "expired":
+        return "The request expired before it was answered. Your answer was not used."
     reason = f" ({decision.reason})" if decision.reason else ""
     return f"Answered already: {decision.who} {_DONE[decision.verdict]} it{reason}. Your answer was not used."
 

@@ -12,6 +12,8 @@ from django.conf import settings
 from agents.runtime.events import RunEnded, StepStored
 from agents.streams import follow_batches
 from agents.web import fragments
+from agents.web.background_view import partner_ids
+from agents.web.compaction_items import run_of_compaction
 from agents.web.live_frame import AskedStep
 from agents.web.live_transcript import LiveRun
 from agents.web.sockets import PatientConsumer
@@ -44,10 +46,14 @@ class WorkbenchConsumer(PatientConsumer):
         self._is_wanted = asyncio.Event()
         #: By block, the version that the page shows.
         self._shown: dict[str, int] = {}
+        #: Agents that keep this one's memory: the page shows what they do.
+        self._partners: set[str] = set()
         self._groups: tuple[str, ...] = ()
         await self.accept()
         try:
-            self.bench = await threads.run(_open, dict(self.scope), self._agent_id())
+            self.bench = await threads.run(
+                _open, dict(self.scope), self._agent_id(), self._asked("conversation")
+            )
         except AdeError as error:
             await self.close(close_code(error))
             return
@@ -69,12 +75,20 @@ class WorkbenchConsumer(PatientConsumer):
         match message["kind"]:
             case "run_started" if message["conversation_id"] == self.bench.conversation.id:
                 self._follow(message["run_id"], is_known=False)
-                self._want("blocks", "waiting")
+                self._want("blocks", "waiting", "switcher")
+            case "run_started" if message["agent_id"] == self.bench.agent.id:
+                self._want("switcher")
+            case "run_started" | "run_ended" if message["agent_id"] in self._partners:
+                self._want("background")
             case "run_ended" if message["agent_id"] == self.bench.agent.id:
-                self._want("waiting")
+                self._want("waiting", "switcher", *(["background"] if self._partners else []))
                 if message["run_id"] not in self._watched:
                     # It had ended before: what it waited for was cancelled.
                     self.spawn(self._redraw_run(message["run_id"]))
+            case "compacted" if message["conversation_id"] == self.bench.conversation.id:
+                self._want("context")
+                if not message["is_of_run"]:
+                    self.spawn(self._redraw_marked(message["compaction_id"]))
             case "block_changed":
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
@@ -84,11 +98,15 @@ class WorkbenchConsumer(PatientConsumer):
         agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]
         return agent_id
 
+    def _asked(self, name: str) -> str | None:
+        return parse_qs(self.scope["query_string"].decode()).get(name, [""])[0] or None
+
     async def _catch_up(self) -> None:
         """Draw what the page may have missed: its newest run, those after it, and the panes beside."""
-        since = parse_qs(self.scope["query_string"].decode()).get("since", [""])[0] or None
+        since = self._asked("since")
         run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
         self._shown = await threads.run(_versions, self.bench)
+        self._partners = await threads.run(partner_ids, self.bench.agent)
         if since is not None:
             self._want("waiting", "agent", "blocks", "context", "archival")
         for run_id in run_ids:
@@ -154,6 +172,12 @@ class WorkbenchConsumer(PatientConsumer):
             html = fragments.earlier_run(self.bench, item)
             await self.send(html + (fragments.run_line(self.bench, line) if is_last else ""))
 
+    async def _redraw_marked(self, compaction_id: str) -> None:
+        """The run behind which a compaction stands, unless it is being told."""
+        run_id = await threads.run(run_of_compaction, compaction_id)
+        if run_id is not None and run_id not in self._watched:
+            await self._redraw_run(run_id)
+
     def _want(self, *parts: str) -> None:
         self._wanted.update(parts)
         self._is_wanted.set()
@@ -167,14 +191,16 @@ class WorkbenchConsumer(PatientConsumer):
             if html is None:
                 await self.close(NOT_FOUND)
                 return
+            if "agent" in parts:
+                self._partners = await threads.run(partner_ids, self.bench.agent)
             if html:
                 await self.send(html)
             # Company for the next redrawing.
             await asyncio.sleep(settings.EVENT_BATCH_SECONDS)
 
 
-def _open(scope: dict[str, Any], agent_id: str) -> Bench:
-    return open_bench(resolve_websocket(scope), agent_id)
+def _open(scope: dict[str, Any], agent_id: str, conversation_id: str | None) -> Bench:
+    return open_bench(resolve_websocket(scope), agent_id, conversation_id)
 
 
 def close_code(error: AdeError) -> int:
@@ -191,7 +217,7 @@ def _versions(bench: Bench) -> dict[str, int]:
 def _redraw(bench: Bench, parts: set[str], shown: dict[str, int]) -> tuple[str | None, dict[str, int]]:
     """The parts as they are now, and the versions that the page shows afterwards; None when the agent is gone."""
     try:
-        now = open_bench(bench.caller, bench.agent.id)
+        now = open_bench(bench.caller, bench.agent.id, bench.conversation.id)
     except NotFound:
         return None, shown
     versions = _versions(now)

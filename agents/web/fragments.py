@@ -83,11 +83,17 @@ def run_line(bench: Bench, line: RunLine) -> str:
 
 
 def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_blocks: bool) -> str:
-    """Parts beside the transcript. Names: waiting, agent, blocks, context, archival, or the id of a block.
+    """Parts beside the transcript. Names: waiting, agent, switcher, background, blocks, context, archival, or the id of a block.
 
     `shown` are the versions that the page shows; lines that are newer flash.
     """
     html = _agent_parts(bench) if "agent" in wanted else []
+    if wanted & {"background", "agent"}:
+        context = {**workbench_page.background_context(bench), "oob": "morph"}
+        html.append(render_to_string("agents/partials/background.html", context))
+    if wanted & {"switcher", "agent"}:
+        context = {**workbench_page.switcher_context(bench), "oob": "morph"}
+        html.append(render_to_string("agents/partials/switcher.html", context))
     if "waiting" in wanted:
         html.append(_render("waiting", bench, waiting=load_card(bench.conversation), oob="morph"))
     changed = wanted & shown.keys()

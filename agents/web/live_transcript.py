@@ -12,6 +12,8 @@ from agents.models import Message
 from agents.runtime.events import (
     BlockChanged,
     CallRetried,
+    CompactionStarted,
+    ContextCompacted,
     Event,
     ReasoningDelta,
     ReasoningHidden,
@@ -26,6 +28,7 @@ from agents.runtime.events import (
     ToolStarted,
 )
 from agents.runtime.spoken import Spoken
+from agents.web.compaction_items import CompactionItem, why
 from agents.web.live_frame import LiveChanges, RunFrame
 from agents.web.run_line import Phase, RunLine, end_of
 from agents.web.transcript import (
@@ -68,6 +71,8 @@ class LiveRun:
         self._run = RunItem(id=frame.run_id, day=frame.day, is_live=True)
         self._line = RunLine(run_id=frame.run_id, phase="queued")
         self._changes = LiveChanges()
+        #: Why the context is being compacted.
+        self._reason = ""
         self._caller_name = frame.queued_by
         self._model = ""
         self._started: datetime | None = None
@@ -137,6 +142,11 @@ class LiveRun:
                 self._store(event)
             case BlockChanged():
                 self._change_block(event)
+            case CompactionStarted():
+                self._reason = why(event.trigger)
+                self._phase("saving", "compacts the context")
+            case ContextCompacted():
+                self._mark(event)
             case RunResumed():
                 self._resume(event)
             case RunEnded():
@@ -168,6 +178,10 @@ class LiveRun:
 
     def _begin_step(self, event: StepStarted) -> None:
         number = self.frame.first_number + event.number - 1
+        for step_id in [step_id for step_id, step in self.steps.items() if step.is_live]:
+            # Its request was too long and is asked again in this one.
+            del self.steps[step_id]
+            self._changes.is_whole = True
         self.steps[event.step_id] = StepItem(
             id=event.step_id, number=number, is_live=True, remark=self._remark
         )
@@ -302,6 +316,23 @@ class LiveRun:
             removed=event.removed,
         )
         self._put(event.step_id, replace(known, changes=(*known.changes, line)))
+
+    def _mark(self, event: ContextCompacted) -> None:
+        mark = CompactionItem(
+            id=event.compaction_id,
+            tokens_before=event.tokens_before,
+            tokens_after=event.tokens_after,
+            replaced=event.messages_before - event.messages_after + 1,
+            why=self._reason,
+            is_last=True,
+        )
+        step = self.steps.get(event.step_id or "")
+        if step is None:
+            self._run = replace(self._run, first_marks=(*self._run.first_marks, mark))
+            self._changes.is_whole = True
+        else:
+            self.steps[step.id] = replace(step, items=(*step.items, mark))
+            self._redraw(step.id)
 
     def _end(self, event: RunEnded) -> None:
         self.has_ended = True

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from django.urls import reverse
 
 from agents.models import Message, Step
-from agents.services.approvals import CLOSED
+from agents.services.approvals import CANCELLED, EXPIRED
 from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
+from agents.web.compaction_items import CompactionItem
 
 CallState = Literal["writing", "running", "waiting", "done", "failed", "denied"]
-Verdict = Literal["approved", "denied", "returned", "failed", "cancelled"]
+Verdict = Literal["approved", "denied", "returned", "failed", "cancelled", "expired"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,8 @@ class MemoryLine:
 class Decision:
     """What somebody decided about a call that waited.
 
-    `failed`: the client's tool returned an error; `cancelled`: nobody answered, and the request was taken back.
+    `failed`: the client's tool returned an error; `cancelled`: nobody answered, and the request was taken back;
+    `expired`: nobody answered in time.
     """
 
     id: str
@@ -134,7 +136,10 @@ class NoteItem:
     kind: Literal["note"] = "note"
 
 
-Item = ThoughtItem | TextItem | CallItem | NoteItem
+#: Stored reasons that nobody gave.
+_CLOSED: dict[str | None, Verdict] = {CANCELLED.reason: "cancelled", EXPIRED.reason: "expired"}
+
+Item = ThoughtItem | TextItem | CallItem | NoteItem | CompactionItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +175,9 @@ class RunItem:
     #: About calls of an earlier step.
     decisions: tuple[Decision, ...] = ()
     inputs: tuple[InputItem, ...] = ()
+    #: Compactions before its first step, and those between it and the next run; others are among the items of its steps.
+    first_marks: tuple[CompactionItem, ...] = ()
+    last_marks: tuple[CompactionItem, ...] = ()
     steps: tuple[StepItem, ...] = ()
     day: datetime | None = None
     is_live: bool = False
@@ -265,7 +273,7 @@ def decisions_from(
             verdict=_verdict(item),
             who=names.get(message.created_by_id or "") or default_name or "Somebody",
             at=message.created_at,
-            reason="" if item.get("reason") == CLOSED else str(item.get("reason") or ""),
+            reason="" if item.get("reason") in _CLOSED else str(item.get("reason") or ""),
         )
         for message in answers
         for place, item in enumerate(message.approvals or ())
@@ -273,8 +281,8 @@ def decisions_from(
 
 
 def _verdict(item: Mapping[str, Any]) -> Verdict:
-    if item.get("reason") == CLOSED:
-        return "cancelled"
+    if closed := _CLOSED.get(item.get("reason")):
+        return closed
     if item["type"] == "approval":
         return "approved" if item["approve"] else "denied"
     return "failed" if item["status"] == "error" else "returned"

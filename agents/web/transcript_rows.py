@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Q
@@ -15,6 +15,7 @@ from agents.models.message import MessageRole
 from agents.runtime.events import event_from_data
 from agents.services.agent_types import facts_of
 from agents.services.leases import QUEUE
+from agents.web.compaction_items import CompactionItem, compactions_of
 from agents.web.live_frame import AskedStep, RunFrame
 from agents.web.live_transcript import LiveRun
 from agents.web.transcript import (
@@ -85,17 +86,37 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
     step_ids: dict[str, list[str]] = defaultdict(list)
     for step in sorted(records.steps.values(), key=lambda step: step.number):
         step_ids[step.run_id].append(step.id)
+    marks = compactions_of(runs[0].conversation, runs)
     number, day_before = _steps_before(runs[0]), _day_before(runs[0])
     items = []
     for run in runs:
         day = run.created_at if run.created_at.date() != day_before else None
         day_before = run.created_at.date()
         if run.has_ended:
-            items.append(_ended_run(run, rows, step_ids[run.id], records, number, day))
+            item = _ended_run(run, rows, step_ids[run.id], records, number, day)
+            items.append(_with_marks(item, marks.get(run.id, ())))
         else:
             items.append(_live_run(_frame(run, agent, number + 1, day), records))
         number += len(step_ids[run.id])
     return items
+
+
+def _with_marks(run: RunItem, marks: Sequence[CompactionItem]) -> RunItem:
+    """The run with its compactions, each behind the step after which it happened."""
+    if not marks:
+        return run
+    own = [mark for mark in marks if not mark.is_outside]
+    after = {mark.step_id: mark for mark in own if mark.step_id}
+    steps = tuple(
+        replace(step, items=(*step.items, after.pop(step.id))) if step.id in after else step
+        for step in run.steps
+    )
+    return replace(
+        run,
+        steps=steps,
+        first_marks=tuple(mark for mark in own if not mark.step_id or mark.step_id in after),
+        last_marks=tuple(mark for mark in marks if mark.is_outside),
+    )
 
 
 def load_frame(run_id: str) -> RunFrame | None:
@@ -224,6 +245,8 @@ def inputs_of(messages: Sequence[Message], step_ids: Collection[str]) -> list[Me
             continue  # an answer to an earlier run, and what came of it
         if message.step_id and message.role in _SAID:
             break
+        if message.role == MessageRole.SUMMARY:
+            continue
         found.append(message)
     return found
 
@@ -279,7 +302,11 @@ def _day_before(run: Run) -> object:
 
 def _first_messages(conversation: Conversation) -> tuple[InputItem | Item, ...]:
     rows = Message.objects.filter(conversation=conversation, run=None, is_err=False)
-    rows = rows.exclude(role=MessageRole.SYSTEM).defer("search", "text").order_by("created_at", "id")
+    rows = (
+        rows.exclude(role__in=[MessageRole.SYSTEM, MessageRole.SUMMARY])
+        .defer("search", "text")
+        .order_by("created_at", "id")
+    )
     return tuple(item for message in rows[:WINDOW] for item in _first_items(message))
 
 

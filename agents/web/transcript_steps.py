@@ -30,7 +30,7 @@ from memory.history import count_changed_lines
 from memory.models import BlockVersion
 
 ANSWER_TOOL = AnswerTool()
-_REFUSED = ("denied", "cancelled")
+_REFUSED = ("denied", "cancelled", "expired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agents.models import Conversation
-from agents.services.waiting import WaitingCall, load_waiting
+from agents.services.waiting import Waiting, WaitingCall, load_waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class WaitingCard:
     request_id: str
     step_id: str | None
     since: datetime
+    #: When it is closed without an answer; None: never.
+    expires_at: datetime | None
     calls: tuple[CardCall, ...]
     put_off: tuple[str, ...]
 
@@ -59,12 +61,16 @@ class WaitingCard:
 def load_card(conversation: Conversation) -> WaitingCard | None:
     """The card of the conversation; None when nothing waits."""
     waiting = load_waiting(conversation)
-    if waiting is None:
-        return None
+    return None if waiting is None else card_of(waiting)
+
+
+def card_of(waiting: Waiting) -> WaitingCard:
+    """The card of a request."""
     return WaitingCard(
         request_id=waiting.request_id,
         step_id=waiting.step_id,
         since=waiting.since,
+        expires_at=waiting.expires_at,
         calls=tuple(_card_call(place, call) for place, call in enumerate(waiting.calls)),
         put_off=waiting.put_off,
     )

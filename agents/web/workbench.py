@@ -31,14 +31,14 @@ Role = Literal["user", "system"]
 @require_GET
 def workbench_page(request: PageRequest, agent_id: str) -> HttpResponse:
     """One agent: what it is, what it does, what it knows."""
-    bench = open_bench(request.caller, agent_id)
+    bench = open_bench(request.caller, agent_id, request.GET.get("conversation"))
     return render(request, "agents/workbench.html", page_context(bench))
 
 
 @require_GET
 def older_runs(request: PageRequest, agent_id: str) -> HttpResponse:
     """The runs before one, for the top of the transcript. Without script: a page of its own."""
-    bench = open_bench(request.caller, agent_id)
+    bench = open_bench(request.caller, agent_id, request.GET.get("conversation"))
     transcript = load_transcript(bench.agent, bench.conversation, before=request.GET.get("before"))
     context = {**bench.base, "transcript": transcript}
     if request.htmx:
@@ -62,7 +62,8 @@ async def send_message(request: PageRequest, agent_id: str) -> HttpResponse:
             content=(*((TextPart(text=text),) if text else ()), *images),
             otid=request.POST.get("otid") or None,
         )
-        asked = RunRequest(agent_id=agent_id, messages=(message,))
+        conversation_id = request.POST.get("conversation_id") or None
+        asked = RunRequest(agent_id=agent_id, conversation_id=conversation_id, messages=(message,))
         asked = await embed_images(caller=request.caller, request=asked)
         started = await start_run(caller=request.caller, request=asked)
     except AdeError as error:
@@ -74,7 +75,8 @@ async def send_message(request: PageRequest, agent_id: str) -> HttpResponse:
 async def stop(request: PageRequest, agent_id: str) -> HttpResponse:
     """Stop what goes on; nothing going on is what was wanted, too."""
     try:
-        stopped = await cancel_runs(caller=request.caller, agent_id=agent_id, conversation_id="default")
+        conversation_id = request.POST.get("conversation_id") or "default"
+        stopped = await cancel_runs(caller=request.caller, agent_id=agent_id, conversation_id=conversation_id)
     except Conflict:
         stopped = {}
     except AdeError as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Literal
 
 from django.db.models import F, Q
 
-from agents.models import Agent, Conversation, Run, Step
+from agents.models import Agent, Compaction, Conversation, Run, Step
 from agents.services.agent_archives import archives_of
 from agents.services.agent_blocks import blocks_of
 from agents.services.agent_tools import tools_of
@@ -90,6 +91,8 @@ class StepBar:
     width: float
     height: float
     is_last: bool
+    #: Where the mark stands that the context was compacted after it.
+    cut_x: float | None = None
 
     @property
     def middle(self) -> float:
@@ -274,12 +277,18 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
     }
     steps = Step.objects.filter(run__conversation=conversation).order_by("-created_at", "-id")
     counted = list(
-        steps.filter(prompt_tokens__gt=0).values_list("id", "prompt_tokens", "completion_tokens")[
-            :_STRIP_STEPS
-        ]
+        steps.filter(prompt_tokens__gt=0).values_list(
+            "id", "prompt_tokens", "completion_tokens", "started_at"
+        )[:_STRIP_STEPS]
     )
     estimated = sum(estimates.values())
     total = counted[0][1] + counted[0][2] if counted else estimated
+    cuts = _compacted_after(conversation, counted[::-1])
+    is_counted = bool(counted) and counted[0][0] not in cuts
+    if counted and not is_counted:
+        # Nobody has counted what is left.
+        newest = Compaction.objects.filter(conversation=conversation, undone_at=None).order_by("-created_at")
+        total = newest.values_list("tokens_after", flat=True)[0]
     step_count = steps.count()
     limit = agent.context_window_limit
     factor = total / estimated if counted and estimated else 1.0
@@ -287,12 +296,12 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
     return ContextView(
         total=total,
         limit=limit,
-        is_counted=bool(counted),
+        is_counted=is_counted,
         segments=segments,
         free_x=x,
         free_width=max(0.0, round(_BAR_WIDTH - x, 2)),
         step_count=step_count,
-        bars=_bars(counted[::-1], step_count, limit),
+        bars=_bars(counted[::-1], step_count, limit, cuts),
     )
 
 
@@ -320,13 +329,28 @@ def _segments(
     return tuple(segments), round(x, 2)
 
 
-def _bars(steps: Sequence[tuple[str, int, int]], step_count: int, limit: int) -> tuple[StepBar, ...]:
+def _compacted_after(
+    conversation: Conversation, steps: Sequence[tuple[str, int, int, datetime]]
+) -> frozenset[str]:
+    """The steps after which the context was compacted, before the next one."""
+    if not steps:
+        return frozenset()
+    rows = Compaction.objects.filter(conversation=conversation, undone_at=None, created_at__gte=steps[0][3])
+    return frozenset(
+        [step[0] for step in steps if step[3] <= moment][-1]
+        for moment in rows.values_list("created_at", flat=True)
+    )
+
+
+def _bars(
+    steps: Sequence[tuple[str, int, int, datetime]], step_count: int, limit: int, compacted: frozenset[str]
+) -> tuple[StepBar, ...]:
     if len(steps) < 2:
         return ()
-    most = max(sent + said for _, sent, said in steps)
+    most = max(sent + said for _, sent, said, _ in steps)
     slot = _BAR_WIDTH / max(_STRIP_STEPS // 2, len(steps))
     bars = []
-    for place, (step_id, sent, said) in enumerate(steps):
+    for place, (step_id, sent, said, _) in enumerate(steps):
         height = max(1.0, (sent + said) * (_STRIP_BASE - _STRIP_TOP) / most)
         bars.append(
             StepBar(
@@ -338,6 +362,7 @@ def _bars(steps: Sequence[tuple[str, int, int]], step_count: int, limit: int) ->
                 width=round(slot * 0.68, 2),
                 height=round(height, 2),
                 is_last=place == len(steps) - 1,
+                cut_x=round(place * slot + slot * 0.84, 2) if step_id in compacted else None,
             )
         )
     return tuple(bars)

@@ -13,11 +13,14 @@ from agents.services.agent_passages import list_agent_passages
 from agents.services.agent_tools import tools_of
 from agents.services.agent_types import facts_of
 from agents.services.agents import get_agent_for
-from agents.services.conversations import get_default_conversation
+from agents.services.conversations import get_conversation_of
+from agents.services.groups import MOST_TURNS
 from agents.services.images import MEDIA_TYPES
 from agents.services.leases import QUEUE
 from agents.services.waiting import load_waiting
 from agents.web import workbench_memory
+from agents.web.background_view import load_background
+from agents.web.conversation_switcher import load_switcher
 from agents.web.image_parts import MOST_IMAGES
 from agents.web.run_line import Phase, RunLine, end_of
 from agents.web.transcript_rows import load_transcript
@@ -51,11 +54,12 @@ class Bench:
         return {"agent": self.agent, "conversation": self.conversation, "caller": self.caller}
 
 
-def open_bench(caller: Caller, agent_id: str) -> Bench:
-    """Raises NotFound, also for an agent of another workspace."""
+def open_bench(caller: Caller, agent_id: str, conversation_id: str | None = None) -> Bench:
+    """With one of the agent's conversations, by default the default one. Raises NotFound, also for an agent of another workspace."""
     caller.check("read")
     agent = get_agent_for(caller=caller, agent_id=agent_id)
-    return Bench(caller=caller, agent=agent, conversation=get_default_conversation(agent))
+    conversation = get_conversation_of(agent=agent, conversation_id=conversation_id or None)
+    return Bench(caller=caller, agent=agent, conversation=conversation)
 
 
 def page_context(bench: Bench) -> dict[str, Any]:
@@ -63,14 +67,26 @@ def page_context(bench: Bench) -> dict[str, Any]:
     return {
         **agent_context(bench),
         **memory_context(bench),
+        **background_context(bench),
+        **switcher_context(bench),
         "transcript": load_transcript(bench.agent, bench.conversation),
         "line": last_line(bench),
         "waiting": load_card(bench.conversation),
         "most_images": MOST_IMAGES,
         "image_types": ",".join(MEDIA_TYPES),
         "most_image_bytes": settings.MAX_IMAGE_BYTES,
-        "socket_path": f"{settings.URL_PREFIX}/ws/agents/{bench.agent.id}/",
+        "socket_path": _socket_path(bench),
     }
+
+
+def _socket_path(bench: Bench) -> str:
+    path = f"{settings.URL_PREFIX}/ws/agents/{bench.agent.id}/"
+    return path if bench.conversation.is_default else f"{path}?conversation={bench.conversation.id}"
+
+
+def switcher_context(bench: Bench) -> dict[str, Any]:
+    """The head of the middle pane: which conversation it is, and the others."""
+    return {**bench.base, "switcher": load_switcher(bench.caller, bench.conversation)}
 
 
 def agent_context(bench: Bench) -> dict[str, Any]:
@@ -95,6 +111,11 @@ def agent_context(bench: Bench) -> dict[str, Any]:
         ],
         "system_tokens": estimate_text(agent.system),
     }
+
+
+def background_context(bench: Bench) -> dict[str, Any]:
+    """The part of the left pane about background memory."""
+    return {**bench.base, "background": load_background(bench.agent), "most_turns": MOST_TURNS}
 
 
 def _model_info(agent: Agent) -> ModelInfo | None:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from agents.services.agent_blocks import attach_block, blocks_of, detach_block
 from agents.services.agent_passages import delete_agent_passage, insert_passage, search_agent_passages
-from agents.services.agent_tools import attach_tool, detach_tool
+from agents.services.agent_tools import attach_tool, detach_tool, set_approval
 from agents.services.agents import AgentChanges, update_agent
 from agents.web.workbench_page import (
     Bench,
@@ -80,16 +80,21 @@ def model_part(request: PageRequest, agent_id: str) -> HttpResponse:
 
 @require_POST
 def tools_part(request: PageRequest, agent_id: str) -> HttpResponse:
-    """Attach or detach a tool."""
+    """Attach or detach a tool, or set whether its calls wait for an approval."""
     bench = open_bench(request.caller, agent_id)
     try:
         if tool_id := request.POST.get("attach"):
             attach_tool(caller=request.caller, agent_id=agent_id, tool_id=tool_id)
+        elif name := request.POST.get("ask") or request.POST.get("trust"):
+            is_asking = "ask" in request.POST
+            set_approval(
+                caller=request.caller, agent_id=agent_id, tool_name=name, requires_approval=is_asking
+            )
         elif tool_id := request.POST.get("detach"):
             detach_tool(caller=request.caller, agent_id=agent_id, tool_id=tool_id)
     except AdeError as error:
         return _part(request, bench, "tools", error=error.message)
-    return _part(request, bench, "tools", is_saved=True)
+    return _part(request, open_bench(request.caller, agent_id), "tools", is_saved=True)
 
 
 def _part(request: PageRequest, bench: Bench, name: str, **extra: Any) -> HttpResponse:

@@ -63,6 +63,7 @@ def path_id(*kinds: str, words: tuple[str, ...] = ()) -> AfterValidator:
 
 AgentId = Annotated[str, path_id("agent")]
 BlockId = Annotated[str, path_id("block")]
+GroupId = Annotated[str, path_id("group")]
 #: A conversation of its own, or the default one of an agent: named by that agent, or `default` beside `agent_id`.
 ConversationId = Annotated[str, path_id("conversation", "agent", words=("default",))]
 MessageId = Annotated[str, path_id("message")]

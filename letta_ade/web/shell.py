@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from agents.models import Agent
+from agents.services.waiting import open_requests
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.models import Workspace
 from memory.models import Block
@@ -30,6 +31,8 @@ class Section:
     #: `g` and this letter go there.
     key: str
     count: int | None = None
+    #: What is counted waits for somebody.
+    is_urgent: bool = False
 
     @property
     def url_name(self) -> str:
@@ -62,12 +65,22 @@ class Shell:
             agent_count=_count_of(Agent.objects.filter(**own).exclude(hidden=True)),
             block_count=_count_of(Block.objects.filter(**own).exclude(hidden=True)),
             tool_count=_count_of(Tool.objects.filter(**own)),
+            waiting_count=_count_of(open_requests().filter(**own)),
         ).get(id=self.caller.workspace_id)
 
     @property
     def sections(self) -> tuple[Section, ...]:
         row: Any = self.workspace
         return (
+            Section(
+                name="Inbox",
+                icon="inbox",
+                namespace="inbox",
+                page="list",
+                key="i",
+                count=row.waiting_count,
+                is_urgent=True,
+            ),
             Section(
                 name="Agents", icon="robot", namespace="agents", page="list", key="a", count=row.agent_count
             ),

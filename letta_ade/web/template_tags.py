@@ -97,6 +97,19 @@ def ago(then: datetime | None, empty: str = "—") -> SafeString | str:
     )
 
 
+@register.simple_tag
+def until(then: datetime) -> SafeString:
+    """`<time>` with the time that is left, in the words of an age; behaviors/ages.js keeps it true."""
+    now = datetime.now(UTC)
+    moment = then.astimezone(UTC)
+    return format_html(
+        '<time data-until datetime="{}" title="{}">{}</time>',
+        moment.isoformat(timespec="milliseconds"),
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        age(now - (moment - now)) if moment > now else "now",
+    )
+
+
 @register.filter
 def thousands(number: int | None) -> str:
     """50,608; nothing for None."""

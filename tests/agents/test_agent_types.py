@@ -10,7 +10,7 @@ import pytest
 
 from agents.models import Agent, Message
 from agents.models.agent import AgentType
-from agents.services.agent_types import FACTS, base_tool_names
+from agents.services.agent_types import FACTS, MULTI_AGENT_TOOLS, base_tool_names
 from agents.services.system_message import write_system_message
 from letta_ade.llm.testing import ScriptedModel, installed
 from tests.support.api import Api
@@ -304,11 +304,10 @@ def test_the_type_of_an_agent_cannot_change(api: Api) -> None:
     assert api.patch(url, {"agent_type": "memgpt_agent"}).json()["agent_type"] == "memgpt_agent"
 
 
-def test_tools_between_agents_are_refused_where_there_are_none(api: Api) -> None:
-    answer = api.post("/v1/agents/", body("letta_v1_agent", include_multi_agent_tools=True))
-    assert answer.status_code == 400
-    assert "no tools by which agents write to each other" in answer.json()["detail"]
-    assert not Agent.objects.exists()
+def test_tools_between_agents_are_attached_when_they_are_wanted(api: Api) -> None:
+    agent = api.post("/v1/agents/", body("letta_v1_agent", include_multi_agent_tools=True)).json()
+    names = {tool["name"] for tool in agent["tools"]}
+    assert names == {*FACTS[AgentType.LETTA_V1].tools, *MULTI_AGENT_TOOLS}
 
 
 @pytest.mark.parametrize("facts", FACTS.values(), ids=str)

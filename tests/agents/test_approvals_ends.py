@@ -13,7 +13,7 @@ from agents.services import execution, leases
 from agents.services.agent_context import reset_messages
 from agents.services.agent_tools import detach_tool, set_approval
 from agents.services.agents import delete_agent
-from agents.services.approvals import CLOSED, CLOSED_RETURN, PendingApproval
+from agents.services.approvals import CANCELLED, PendingApproval
 from agents.services.conversations import get_default_conversation
 from letta_ade.core.errors import Conflict, Invalid, NotFound
 from letta_ade.llm.testing import ScriptedModel, gate, hang, installed, text
@@ -60,12 +60,12 @@ async def test_a_cancel_closes_what_waits_and_the_agent_takes_messages_again(
     request = await request_of(agent)
     assert await cancel(agent) == {run.run_id: "cancelled"}
     answer, tool = (await context_of(agent))[3:]
-    assert answer.approvals == [no("c1", CLOSED)]
+    assert answer.approvals == [no("c1", CANCELLED.reason)]
     assert [(each["tool_call_id"], each["status"], each["was_run"]) for each in tool.tool_returns] == [
         ("c2", "error", False),
         ("c1", "error", False),
     ]
-    assert {each["text"] for each in tool.tool_returns} == {CLOSED_RETURN}
+    assert {each["text"] for each in tool.tool_returns} == {CANCELLED.returns}
     assert {(row.run_id, row.step_id) for row in (answer, tool)} == {(run.run_id, request.step_id)}
     assert await status_of(run.run_id) == ("cancelled", "cancelled")
     assert (await db(lambda: Agent.objects.get(id=agent.id))).last_stop_reason == "cancelled"

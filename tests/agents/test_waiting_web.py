@@ -167,7 +167,7 @@ async def test_a_request_that_left_the_context_waits_no_more(
     client: AsyncClient, careful: Agent, model: ScriptedModel
 ) -> None:
     await asked(careful, model)
-    assert 'title="Needs approval"' in await page_of(client, careful)
+    assert 'value="memory_insert" aria-pressed="true"' in await page_of(client, careful)
     await set_messages(careful)
     page = await page_of(client, careful)
     assert "Approve memory_insert?" not in page
@@ -261,3 +261,22 @@ async def test_only_so_many_images_of_such_a_size_and_kind_are_taken(
     many = [(f"{number}.png", PNG) for number in range(MOST_IMAGES + 1)]
     assert (await refusal(*many)).startswith(f"A message takes {MOST_IMAGES} images")
     assert await db(lambda: Run.objects.count()) == 0
+
+
+async def test_whether_a_tool_asks_is_switched_where_the_tools_are_listed(
+    client: AsyncClient, plain: Agent
+) -> None:
+    async def switch(**fields: str) -> str:
+        answer = await client.post(f"/agents/{plain.id}/tools/", fields)
+        assert answer.status_code == (422 if "nothing" in fields.values() else 200)
+        return answer.content.decode()
+
+    async def asking() -> list[str]:
+        rules = (await db(lambda: Agent.objects.get(id=plain.id))).tool_rules
+        return [rule["tool_name"] for rule in rules if rule["type"] == "requires_approval"]
+
+    assert 'value="memory_insert" aria-pressed="true"' in await switch(ask="memory_insert")
+    assert await asking() == ["memory_insert"]
+    assert 'value="memory_insert" aria-pressed="false"' in await switch(trust="memory_insert")
+    assert await asking() == []
+    assert "The agent has no tool" in await switch(ask="nothing")

@@ -11,7 +11,8 @@ import pytest
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 
-from agents.models import Agent, Message
+from agents.models import Agent, Group, Message
+from agents.services.agent_conversations import ConversationDraft, create_conversation
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.execution import start_run
 from agents.services.run_requests import InputMessage, RunRequest
@@ -71,10 +72,11 @@ async def until(socket: WebsocketCommunicator, mark: str, frames: str = "") -> s
     return frames
 
 
-async def ask(agent: Agent, words: str = "Hello") -> str:
+async def ask(agent: Agent, words: str = "Hello", conversation_id: str | None = None) -> str:
     caller = await threads.run(make_caller)
     message = InputMessage(role="user", content=(TextPart(text=words),))
-    started = await start_run(caller=caller, request=RunRequest(agent_id=agent.id, messages=(message,)))
+    request = RunRequest(agent_id=agent.id, conversation_id=conversation_id, messages=(message,))
+    started = await start_run(caller=caller, request=request)
     return started.run_id
 
 
@@ -109,6 +111,24 @@ async def test_a_run_is_told_from_its_start_to_its_stored_end(agent: Agent, mode
     assert "<b>Ada" not in frames
     assert f'data-run="{run_id}"' in frames
     await socket.disconnect()
+
+
+async def test_each_page_is_told_of_its_own_conversation_only(agent: Agent, model: ScriptedModel) -> None:
+    tea = await threads.run(_begin_tea, agent)
+    model.add(text("Green or black?"), text("Hello."))
+    here, there = open_socket(agent.id, f"?conversation={tea}"), open_socket(agent.id)
+    await ready(here)
+    await ready(there)
+    run_id = await ask(agent, "Tea", conversation_id=tea)
+    assert "Green or black?" in await until(here, f'<section id="{run_id}"')
+    other_id = await ask(agent)
+    frames = await until(there, f'<section id="{other_id}"')
+    assert "Green or black?" not in frames
+    assert run_id not in frames
+    # That one goes on is seen in the list of conversations.
+    assert 'id="part-conversation"' in frames
+    await here.disconnect()
+    await there.disconnect()
 
 
 async def test_a_late_page_gets_what_was_said_so_far_and_then_the_rest_once(
@@ -272,6 +292,11 @@ def members(group: str) -> set[str]:
     return set(layer.groups.get(group, ()))
 
 
+def _begin_tea(agent: Agent) -> str:
+    draft = ConversationDraft(summary="Tea")
+    return create_conversation(caller=make_caller(), agent_id=agent.id, draft=draft).id
+
+
 def _foreign_agent(handle: str) -> Agent:
     return create_agent(
         caller=make_caller(workspace=make_workspace()), draft=AgentDraft(name="theirs", model=handle)
@@ -305,4 +330,34 @@ async def test_a_request_appears_with_its_end_and_leaves_when_it_is_cancelled(mo
     frames = await until(socket, f'{run_id}" data-phase="cancelled"')
     frames = await until(socket, '<div id="waiting" class="waiting" hx-swap-oob="morph">', frames)
     assert 'data-state="denied"' in frames
+    await socket.disconnect()
+
+
+async def test_what_the_background_does_is_seen_and_its_edit_flashes(model: ScriptedModel) -> None:
+    def make() -> tuple[Agent, Group]:
+        draft = AgentDraft(
+            name="tea-notes",
+            model=model.handle,
+            blocks=(BlockDraft(label="human", value="Nothing yet."),),
+            enable_sleeptime=True,
+        )
+        made = create_agent(caller=make_caller(), draft=draft)
+        Group.objects.update(sleeptime_agent_frequency=1)
+        return made, Group.objects.get(manager_agent=made)
+
+    agent, _ = await threads.run(make)
+    going_on = asyncio.Event()
+    insert = tool_call("memory_insert", label="human", new_string="Likes tea.")
+    model.add(text("Good."), [gate(going_on), insert], tool_call("memory_finish_edits"))
+    socket = open_socket(agent.id)
+    await ready(socket)
+    await ask(agent, "I like tea.")
+    await until(socket, ">Queued</span>")
+    async with run_queue_worker():
+        frames = await until(socket, ">Running</span>")
+        going_on.set()
+        frames = await until(socket, "Likes tea.", frames)
+        frames = await until(socket, ">Done</span>", frames)
+    assert re.search(r"data-fresh[^>]*>.*?Likes tea\.", frames, re.S)
+    assert "1 turn counted" in frames
     await socket.disconnect()

@@ -41,7 +41,11 @@ def test_a_serving_process_knows_the_jobs_of_every_app() -> None:
         env=os.environ,
     )
     known, periodic = (line.split() for line in said.stdout.splitlines())
-    wanted = {"agents.jobs.forget_events", "letta_ade.core.jobs.requeue_stalled_jobs"}
+    wanted = {
+        "agents.jobs.expire_requests",
+        "agents.jobs.forget_events",
+        "letta_ade.core.jobs.requeue_stalled_jobs",
+    }
     assert wanted | {"agents.execute_run", "send_callback"} <= set(known)
     assert wanted == set(periodic)
 

@@ -246,3 +246,18 @@ def test_what_waits_is_shown_and_can_be_cancelled(client: Letta, careful: Any, p
     provider.replies.append(FakeReply(text="Here I am."))
     again = client.agents.messages.create(agent_id=careful.id, input="Still there?")
     assert again.stop_reason.stop_reason == "end_turn"
+
+
+def test_everything_that_waits_is_one_list(client: Letta, agent: Any, provider: FakeOpenAI) -> None:
+    def waiting(**params: Any) -> list[dict[str, Any]]:
+        return client.get("/v1/approvals/", cast_to=list[dict[str, Any]], options={"params": params})
+
+    provider.replies.append(FakeReply(calls=(FakeCall(name="shell", arguments="{}", id="call_1"),)))
+    client.agents.messages.create(agent.id, input="List the files.", client_tools=[SHELL])
+    [request] = waiting(waits_for="client")
+    asked = client.agents.retrieve(agent.id, include=["agent.pending_approval"]).pending_approval
+    assert asked is not None
+    assert (request["id"], request["agent_id"]) == (asked.id, agent.id)
+    assert waiting(waits_for="approval") == []
+    client.agents.messages.cancel(agent.id)
+    assert waiting() == []

@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agents.runtime.cancellation import CancelToken
+from agents.runtime.compacting import FindSummarisers
+from agents.runtime.compaction import ContextItem
 from agents.runtime.events import Event, RunEnded
 from agents.runtime.loop import run_loop
 from agents.runtime.model_call import Retry
 from agents.runtime.ports import (
     AnswersEnd,
     CallOutcome,
+    CompactionEnd,
     PlannedCall,
     RunEnd,
     StepEnd,
     StepStart,
+    StoredCompaction,
     StoredStep,
 )
 from agents.runtime.snapshot import AttachedTool, CallSettings, Snapshot
@@ -70,10 +74,38 @@ class MemoryJournal:
         self.slow: asyncio.Event | None = None
         self.has_begun = asyncio.Event()
         self._inputs: tuple[ChatMessage, ...] = ()
+        #: The context of the run, as it changes.
+        self.context: list[ContextItem] = []
+        self.compactions: list[CompactionEnd] = []
+        self._number = 0
 
     def open(self, snapshot: Snapshot) -> None:
         """Take the inputs of the run, which are stored with its first step."""
         self._inputs = snapshot.inputs
+        if [item.chat for item in self.context] != [*snapshot.context]:
+            self.context = [self._item(chat) for chat in snapshot.context]
+
+    def _item(self, chat: ChatMessage, *, is_summary: bool = False) -> ContextItem:
+        self._number += 1
+        return ContextItem(message_id=f"message-{self._number}", chat=chat, is_summary=is_summary)
+
+    def _keep(self, messages: Sequence[ChatMessage]) -> None:
+        self.stored += messages
+        self.context += map(self._item, messages)
+
+    async def load_context(self) -> tuple[ContextItem, ...]:
+        return tuple(self.context)
+
+    async def compact(self, compaction: CompactionEnd) -> StoredCompaction:
+        self.compactions.append(compaction)
+        replaced = set(compaction.replaced)
+        assert replaced == {item.message_id for item in self.context[1 : 1 + len(replaced)]}
+        said = ChatMessage(role="user", parts=(TextPart(text=compaction.text),))
+        summary = self._item(said, is_summary=True)
+        self.context[1 : 1 + len(replaced)] = [summary]
+        return StoredCompaction(
+            message={"id": summary.message_id, "role": "summary"}, context=tuple(self.context)
+        )
 
     async def begin_step(self, step: StepStart) -> None:
         self.begun.append(step)
@@ -94,7 +126,7 @@ class MemoryJournal:
         if step.status == "failed":
             return StoredStep(messages=[], input_ids=[], outcomes=outcomes)
         said = self._said(step, outcomes)
-        self.stored += [*self._inputs, *said]
+        self._keep([*self._inputs, *said])
         self._inputs = ()
         messages = [{"id": step.message_id, "role": each.role} for each in said]
         return StoredStep(messages=messages, input_ids=[], outcomes=outcomes)
@@ -103,8 +135,8 @@ class MemoryJournal:
         self.answers.append(answers)
         self._end(answers.run_end)
         outcomes = self._run(answers.calls, answers.outcomes)
-        self.stored += [ChatMessage(role="approval"), _returns(answers.calls, outcomes)]
-        self.stored += _note(answers.heartbeat)
+        self._keep([ChatMessage(role="approval"), _returns(answers.calls, outcomes)])
+        self._keep(_note(answers.heartbeat))
         return StoredStep(messages=[], input_ids=[], outcomes=outcomes)
 
     async def end_run(self, end: RunEnd) -> None:
@@ -198,7 +230,12 @@ def rules(*data: dict[str, Any]) -> RuleBook:
 
 
 async def collect(
-    model: ScriptedModel, journal: MemoryJournal, token: CancelToken | None = None, **changes: Any
+    model: ScriptedModel,
+    journal: MemoryJournal,
+    token: CancelToken | None = None,
+    *,
+    find_summarisers: FindSummarisers | None = None,
+    **changes: Any,
 ) -> list[Event]:
     """All events of a run."""
     opened = snapshot(**changes)
@@ -211,6 +248,7 @@ async def collect(
         token=token or CancelToken(),
         estimate=lambda message: len(message.text),
         retry=Retry(attempts=2, pause_seconds=0),
+        find_summarisers=find_summarisers,
     )
     return [event async for event in events]
 

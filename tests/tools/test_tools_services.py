@@ -37,6 +37,9 @@ BUILTINS = {
     "rethink_user_memory": "letta_voice_sleeptime_core",
     "search_memory": "letta_voice_sleeptime_core",
     "send_message": "letta_core",
+    "send_message_to_agent_and_wait_for_reply": "letta_multi_agent_core",
+    "send_message_to_agent_async": "letta_multi_agent_core",
+    "send_message_to_agents_matching_tags": "letta_multi_agent_core",
     "store_memories": "letta_voice_sleeptime_core",
 }
 
@@ -101,7 +104,13 @@ def test_lists_are_filtered():
     assert names(tool_ids=(mine.id,)) == {"roll_dice"}
     assert names(search="ARCHIVAL") == {"archival_memory_insert", "archival_memory_search"}
     assert names(tool_types=("custom",)) == {"roll_dice"}
-    others = ("custom", "letta_core", "letta_sleeptime_core", "letta_voice_sleeptime_core")
+    others = (
+        "custom",
+        "letta_core",
+        "letta_sleeptime_core",
+        "letta_voice_sleeptime_core",
+        "letta_multi_agent_core",
+    )
     assert names(exclude_tool_types=others) == {
         "core_memory_append",
         "core_memory_replace",

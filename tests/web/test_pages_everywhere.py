@@ -63,6 +63,7 @@ def furnished(browser: Client) -> dict[str, str]:
         "peek": f"/agents/?peek={agent.id}",
         "new agent": "/agents/new/",
         "delete agent": f"/agents/{agent.id}/delete/",
+        "inbox": f"/inbox/?agent={MARKUP}&open={MARKUP}&kind=approval",
         "blocks": "/blocks/",
         "new block": "/blocks/new/",
         "block": f"/blocks/{block.id}/",
@@ -84,7 +85,7 @@ def furnished(browser: Client) -> dict[str, str]:
 
 
 PAGES = (
-    "home", "agents", "filtered", "peek", "new agent", "delete agent", "blocks", "new block", "block", "version", "value",
+    "home", "agents", "filtered", "peek", "new agent", "delete agent", "inbox", "blocks", "new block", "block", "version", "value",
     "delete block", "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in",
     "missing",
 )  # fmt: skip

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from agents.api.schemas.agent_model import EmbeddingConfigInput, LlmConfigInput, ModelSettings
+from agents.api.schemas.compaction import CompactionSettingsInput
+from agents.api.schemas.group import GroupResponse
 from agents.services.agents import EMPTY_VALUES, AgentChanges, AgentDraft
 from agents.services.first_messages import InitialMessage
 from agents.services.older_settings import NOTHING_SAID, OlderSettings
@@ -71,8 +73,8 @@ class AgentState(Wire):
     tool_exec_environment_variables: list[AgentEnvVar]
     identities: list[dict[str, Any]] = []
     identity_ids: list[str] = []
-    managed_group: dict[str, Any] | None = None
-    multi_agent_group: dict[str, Any] | None = None
+    managed_group: GroupResponse | None = None
+    multi_agent_group: GroupResponse | None = None
     pending_approval: dict[str, Any] | None = None
     message_buffer_autoclear: bool
     enable_sleeptime: bool | None
@@ -146,7 +148,7 @@ class AgentBody(Body):
     max_files_open: int | None = Field(default=None, ge=1, le=1000)
     per_file_view_window_char_limit: int | None = Field(default=None, ge=1, le=2**31 - 1)
     response_format: dict[str, Any] | None = None
-    compaction_settings: dict[str, Any] | None = None
+    compaction_settings: CompactionSettingsInput | None = None
     hidden: bool | None = None
     project_id: str | None = None
     parallel_tool_calls: bool | None = None
@@ -193,6 +195,9 @@ class AgentBody(Body):
 
     def asked_secrets(self) -> dict[str, str] | None:
         return self.secrets if self.secrets is not None else self.tool_exec_environment_variables
+
+    def completed_compaction(self) -> dict[str, Any] | None:
+        return self.compaction_settings.complete() if self.compaction_settings else None
 
     def refuse_missing_kinds(self) -> None:
         """Raise Invalid for rows of kinds that this server does not have."""
@@ -253,7 +258,7 @@ class CreateAgent(AgentBody):
             max_files_open=self.max_files_open,
             per_file_view_window_char_limit=self.per_file_view_window_char_limit,
             response_format=self.response_format,
-            compaction_settings=self.compaction_settings,
+            compaction_settings=self.completed_compaction(),
             hidden=self.hidden,
             project_id=self.project_id,
         )
@@ -295,7 +300,7 @@ class UpdateAgent(AgentBody):
             max_files_open=self.max_files_open,
             per_file_view_window_char_limit=self.per_file_view_window_char_limit,
             response_format=self.response_format,
-            compaction_settings=self.compaction_settings,
+            compaction_settings=self.completed_compaction(),
             hidden=self.hidden,
             project_id=self.project_id,
             last_run_completion=self.last_run_completion,

@@ -140,6 +140,7 @@ class MessageOptions(Body):
                 "assistant_message_tool_name": self.assistant_message_tool_name,
                 "assistant_message_tool_kwarg": self.assistant_message_tool_kwarg,
                 "include_return_message_types": self.include_return_message_types,
+                "include_compaction_messages": self.include_compaction_messages,
                 # A reader that comes back gets the stream in the form in which it was ordered.
                 "stream_tokens": self.stream_tokens,
             },
@@ -260,6 +261,13 @@ class MessageQuery(Schema):
     use_assistant_message: bool = True
     assistant_message_tool_name: str = "send_message"
     assistant_message_tool_kwarg: str = "message"
+    #: Summaries as what they are, and not as a user's messages. Ours.
+    include_compaction_messages: bool = False
+
+    def tells_compactions(self) -> bool:
+        return self.include_compaction_messages or "summary_message" in (
+            self.include_return_message_types or ()
+        )
 
     def answer_tool(self) -> AnswerTool | None:
         """The tool whose calls are wanted as what they say."""

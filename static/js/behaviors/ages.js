@@ -1,4 +1,4 @@
-// Keeps `<time data-age datetime="…">` true while the page is open. Words as letta_ade/web/template_tags.py has them.
+// Keeps `<time data-age datetime="…">`, and `data-until` for a moment to come, true while the page is open. Words as letta_ade/web/template_tags.py has them.
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 export function age(then, now = new Date()) {
@@ -15,6 +15,11 @@ export function age(then, now = new Date()) {
 function refresh() {
   for (const time of document.querySelectorAll("time[data-age]")) {
     const text = age(new Date(time.dateTime));
+    if (time.textContent !== text) time.textContent = text;
+  }
+  const now = Date.now();
+  for (const time of document.querySelectorAll("time[data-until]")) {
+    const text = age(new Date(2 * now - new Date(time.dateTime)), new Date(now));
     if (time.textContent !== text) time.textContent = text;
   }
 }

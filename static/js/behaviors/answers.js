@@ -6,11 +6,14 @@ const say = document.getElementById("say");
 const keyword = { a: "approve", d: "deny" };
 // `g` and then `a` goes to the agents (keys.js): that must not approve anything.
 const AFTER_G_MS = 1200;
+// A key that was meant for the request before must not decide the one that has just taken its place.
+const AFTER_CHANGE_MS = 600;
 let typed = "";
 let hadFocus = false;
 let request = place?.dataset.request;
 let isAnswered = false;
 let goesSince = -AFTER_G_MS;
+let settling = 0;
 let sent = { content: "", otid: "" };
 
 if (place) start();
@@ -68,15 +71,22 @@ function onRequest() {
   if (place.dataset.request === request) return;
   const wasAnswered = isAnswered;
   const hadRequest = request !== undefined;
+  if (hadRequest && place.dataset.request) settle();
   request = place.dataset.request;
   isAnswered = false;
   if (hadRequest && !wasAnswered && typed) {
     rescue();
-    notify("warn", "Answered by somebody else.", "What you wrote is in the message field.");
+    notify("warn", say ? "Answered by somebody else." : "Another request is open now.", say ? "What you wrote is in the message field." : `You had written: ${typed}`);
   }
   typed = "";
   if (request) document.getElementById("spoken").textContent = place.querySelector(".approval-head h3").textContent;
   else if (hadFocus) say?.focus();
+}
+
+function settle() {
+  clearTimeout(settling);
+  place.setAttribute("data-settling", "");
+  settling = setTimeout(() => place.removeAttribute("data-settling"), AFTER_CHANGE_MS);
 }
 
 // What was written for a request that is gone may still be said.
@@ -102,7 +112,9 @@ function onKey(event) {
   if (event.metaKey || event.ctrlKey || event.altKey || event.defaultPrevented) return;
   if (event.target.closest?.("input:not([type=radio]), textarea, select, [contenteditable], dialog[open]")) return;
   if (event.key === "g") goesSince = event.timeStamp;
-  else if (event.key in keyword && event.timeStamp - goesSince > AFTER_G_MS && place.dataset.request) decide(event);
+  else if (event.key in keyword && event.timeStamp - goesSince > AFTER_G_MS && place.dataset.request) {
+    if (!place.hasAttribute("data-settling")) decide(event);
+  }
 }
 
 function decide(event) {
