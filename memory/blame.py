@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from memory.lines import changed_lines
+from memory.lines import changed_lines, packed
 
 
 def owners_of_lines(versions: Iterable[tuple[int, str]]) -> list[int]:
@@ -12,8 +12,13 @@ def owners_of_lines(versions: Iterable[tuple[int, str]]) -> list[int]:
     owners: list[int] = []
     before = ""
     for number, value in versions:
-        # From the end, so that earlier places stay true.
-        for change in reversed(changed_lines(before, value)):
-            owners[change.old_from : change.old_to] = [number] * (change.new_to - change.new_from)
+        hand_over(owners, number, packed(changed_lines(before, value)))
         before = value
     return owners
+
+
+def hand_over(owners: list[int], number: int, changes: Sequence[Sequence[int]]) -> None:
+    """Give the lines that changed to the version of that number. `changes` are numbers of `Change`s."""
+    # From the end, so that earlier places stay true.
+    for old_from, old_to, new_from, new_to in reversed(changes):
+        owners[old_from:old_to] = [number] * (new_to - new_from)

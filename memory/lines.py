@@ -22,6 +22,11 @@ class Change:
     new_to: int
 
 
+def packed(changes: Sequence[Change]) -> list[list[int]]:
+    """The changes as JSON keeps them."""
+    return [[each.old_from, each.old_to, each.new_from, each.new_to] for each in changes]
+
+
 def split_lines(text: str) -> list[str]:
     """The lines, without their ends. An empty text has none; one that ends with a line break has an empty last one."""
     return text.split("\n") if text else []

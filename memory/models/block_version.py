@@ -54,6 +54,8 @@ class BlockVersion(models.Model):
     restored_from = models.PositiveIntegerField(null=True)
     #: Lines that a writer dropped without having seen them: it said no base, and they came after what it knew.
     unseen_dropped = models.PositiveIntegerField(default=0)
+    #: Where the lines of the value differ from those of the version before it: the numbers of each `Change`. None: not kept.
+    line_changes = models.JSONField(null=True)
     prev_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
     created_at = models.DateTimeField()

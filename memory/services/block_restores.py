@@ -90,14 +90,13 @@ def _lock_at(caller: Caller, block_id: str, base_version: int | None) -> Block:
 
 
 def _put_back(caller: Caller, block: Block, target: BlockVersion, act: VersionAct) -> None:
-    label = block.label
+    label, before = block.label, block.value
     for name in VERSIONED:
         setattr(block, name, getattr(target, name))
     check_block(block)
     if block.label != label:
         check_label_is_free(block)
-    add_version(
-        block, caller, None, Writing(base_version=block.version, act=act, restored_from=target.number)
-    )
+    writing = Writing(base_version=block.version, act=act, restored_from=target.number)
+    add_version(block, caller, None, writing, before=before)
     block.last_updated_by_id = caller.id
     block.save()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
 
 from django.db.models import QuerySet
 
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
-from memory.blame import owners_of_lines
+from memory.blame import hand_over, owners_of_lines
 from memory.diffs import DiffRow, diff_rows
 from memory.history import LineCount, chain_hash, count_changed_lines
-from memory.lines import split_lines
+from memory.lines import changed_lines, packed, split_lines
 from memory.models import Block, BlockVersion
 from memory.services.block_writes import VERSIONED, facts_of
 from memory.services.blocks import get_block_for
@@ -83,18 +82,38 @@ def compare_versions(*, caller: Caller, block_id: str, old: int, new: int) -> Ve
 def blame_block(*, caller: Caller, block_id: str, number: int | None = None) -> list[BlameLine]:
     """The lines of a version, or of the block as it stands now, each with the version that wrote it. Raises NotFound."""
     block = get_block_for(caller=caller, block_id=block_id)
-    value = block.value if number is None else get_version_of(block, number).value
     versions = BlockVersion.objects.filter(block=block)
     if number is not None:
+        last: BlockVersion | None = get_version_of(block, number)
         versions = versions.filter(number__lte=number)
-    written = versions.order_by("number").values_list("number", "value").iterator(chunk_size=200)
+    else:
+        last = versions.order_by("-number").first()
+    written = last.value if last else ""
+    value = block.value if number is None else written
+    owners = _owners(versions.order_by("number"), written)
     # Number 0 is nobody's: what the row holds and no version says.
-    owners = owners_of_lines(chain(written, [(0, value)]))
-    writers = {each.number: each for each in versions.filter(number__in=set(owners)).defer("value")}
+    hand_over(owners, 0, packed(changed_lines(written, value)))
+    writers = {
+        each.number: each for each in versions.filter(number__in=set(owners)).defer("value", "line_changes")
+    }
     return [
         BlameLine(text=text, version=writers.get(owner))
         for text, owner in zip(split_lines(value), owners, strict=True)
     ]
+
+
+def _owners(versions: QuerySet[BlockVersion], value: str) -> list[int]:
+    """For each line of the last version, whose value this is, the number of the one that wrote it."""
+    owners: list[int] = []
+    for number, changes in versions.values_list("number", "line_changes"):
+        if changes is None:
+            break
+        hand_over(owners, number, changes)
+    else:
+        if len(owners) == len(split_lines(value)):
+            return owners
+    # Versions of before changes were kept, or changed since: their values tell it, more slowly.
+    return owners_of_lines(versions.values_list("number", "value").iterator(chunk_size=200))
 
 
 def verify_block(block: Block) -> list[str]:

@@ -14,7 +14,7 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
 from letta_ade.core.nudges import nudge, workspace_group
 from memory.history import VersionFacts, chain_hash
-from memory.lines import changed_lines, split_lines
+from memory.lines import changed_lines, packed, split_lines
 from memory.models import Block, BlockVersion
 from memory.models.block_version import ActorKind, VersionAct
 
@@ -57,7 +57,10 @@ def lock_block(caller: Caller, block_id: str) -> Block:
         raise NotFound(f"There is no block {block_id!r}.")
     # A writer that waited for the lock has the new row, but saw the versions of before it: only a second look is certain.
     if not block.is_explained and not is_explained(block):
-        add_version(block, None, None, Writing())
+        last = BlockVersion.objects.filter(block_id=block.pk).order_by("-number").first()
+        # A number beyond every version, whatever was done to the row.
+        block.version = max(block.version, last.number if last else 0)
+        add_version(block, None, None, Writing(), before=last.value if last else "")
         block.save(update_fields=["version", "head_hash"])
     return block
 
@@ -79,21 +82,24 @@ def _text(value: Combinable) -> Coalesce:
     return Coalesce(value, Value(""), output_field=TextField())
 
 
-def add_version(block: Block, caller: Caller | None, origin: Origin | None, writing: Writing) -> BlockVersion:
+def add_version(
+    block: Block, caller: Caller | None, origin: Origin | None, writing: Writing, *, before: str
+) -> BlockVersion:
     """Store the version that records the block as it stands now; the block moves on to it and is not saved.
 
-    Without a caller nobody knows who wrote it.
+    `before` is the value of the version before it. Without a caller nobody knows who wrote it.
     """
     came_from = origin or Origin()
     version = BlockVersion(
         block=block,
-        number=_next_number(block) if caller is None else block.version + 1,
+        number=block.version + 1,
         **{name: getattr(block, name) for name in VERSIONED},
         actor_kind=caller.kind if caller else ActorKind.UNKNOWN,
         actor_id=caller.id if caller else "",
         actor_name=caller.name[:255] if caller else "Unknown",
         **{each.name: getattr(came_from, each.name) for each in fields(came_from)},
         **{each.name: getattr(writing, each.name) for each in fields(writing)},
+        line_changes=packed(changed_lines(before, block.value)),
         prev_hash=block.head_hash,
         created_at=timezone.now(),
     )
@@ -101,12 +107,6 @@ def add_version(block: Block, caller: Caller | None, origin: Origin | None, writ
     version.save(force_insert=True)
     block.version, block.head_hash = version.number, version.hash
     return version
-
-
-def _next_number(block: Block) -> int:
-    """A number beyond every version, whatever was done to the row."""
-    last = BlockVersion.objects.filter(block_id=block.pk).order_by("-number").first()
-    return max(block.version, last.number if last else 0) + 1
 
 
 def facts_of(version: BlockVersion) -> VersionFacts:

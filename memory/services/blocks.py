@@ -152,7 +152,7 @@ def create_block(*, caller: Caller, draft: BlockDraft, origin: Origin | None = N
     check_block(block)
     with transaction.atomic():
         # The version first, for the block holds its number; the reference is looked at when the transaction ends.
-        add_version(block, caller, origin, Writing())
+        add_version(block, caller, origin, Writing(), before="")
         block.save(force_insert=True)
     tell_changed(block)
     return block
@@ -205,7 +205,8 @@ def change_block(
         if changed & set(VERSIONED):
             is_blind = base_version is None and "value" in changed
             unseen = count_unseen(block, old, block.value, caller=caller) if is_blind else 0
-            add_version(block, caller, origin, Writing(base_version=base_version, unseen_dropped=unseen))
+            writing = Writing(base_version=base_version, unseen_dropped=unseen)
+            add_version(block, caller, origin, writing, before=old)
         block.last_updated_by_id = caller.id
         block.save()
     tell_changed(block)
@@ -243,7 +244,7 @@ def edit_block(
         if is_rewrite:
             unseen = count_unseen(block, old, block.value, caller=caller, seen_version=seen_version)
             writing = Writing(base_version=seen_version, unseen_dropped=unseen)
-        add_version(block, caller, origin, writing)
+        add_version(block, caller, origin, writing, before=old)
         block.last_updated_by_id = caller.id
         block.save(update_fields=["value", "version", "head_hash", "last_updated_by_id", "updated_at"])
     tell_changed(block)

@@ -13,6 +13,10 @@ from tests.support.factories import make_agent, make_block, make_workspace
 
 pytestmark = pytest.mark.django_db
 
+AUTHOR = """
+version actor_kind actor_id actor_name run_id step_id message_id tool_call_id tool_name created_at
+"""
+
 
 @pytest.fixture
 def api() -> Api:
@@ -114,9 +118,7 @@ def test_blame_names_the_author_of_each_line(api: Api, block: Block) -> None:
         (2, "two", 1),
         (3, "3", 2),
     ]
-    assert set(lines[0]["author"]) == set(
-        "version actor_kind actor_id actor_name run_id step_id message_id tool_call_id tool_name created_at".split()
-    )
+    assert set(lines[0]["author"]) == set(AUTHOR.split())
     older = api.get(f"/v1/blocks/{block.id}/versions/blame", version=1).json()
     assert [line["text"] for line in older] == ["one", "two", "three"]
     Block.objects.update(value="one\nforged\n3")
