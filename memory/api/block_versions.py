@@ -113,13 +113,13 @@ def restore_checkpoint(
     return respond_block(block)
 
 
-@router.get("/{block_id}/versions/{int:version}", response=VersionResponse)
+@router.get("/{block_id}/versions/{version}", response=VersionResponse)
 def retrieve_version(request: ApiRequest, block_id: BlockId, version: int) -> HttpResponse:
     block = get_block_for(caller=request.auth, block_id=block_id)
     return respond(VersionResponse.of(block_versions.get_version_of(block, version)))
 
 
-@router.post("/{block_id}/versions/{int:version}/restore", response=VersionedBlock)
+@router.post("/{block_id}/versions/{version}/restore", response=VersionedBlock)
 def restore_version(
     request: ApiRequest, block_id: BlockId, version: int, body: PutBack | None = None
 ) -> HttpResponse:

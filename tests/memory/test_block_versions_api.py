@@ -95,6 +95,8 @@ def test_versions_are_listed_newest_first_in_pages_and_read_by_number(api: Api, 
     assert (first[0]["value"], first[0]["actor_kind"], first[0]["is_explained"]) == ("2", "local", True)
     assert (first[0]["base_version"], first[0]["unseen_dropped"], first[0]["is_merged"]) == (None, 0, False)
     assert api.get(f"{url}/6").status_code == 404
+    assert api.get(f"{url}/{10**20}").status_code == 404
+    assert {api.get(f"{url}/x").status_code, api.post(f"{url}/x/restore").status_code} == {422}
 
 
 def test_two_versions_are_compared(api: Api, block: Block) -> None:
