@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from agents import streams
-from agents.models import Agent, Message, Run, RunEvent, RunLease
+from agents.models import Agent, Message, Run, RunEvent, RunLease, Step
 from agents.runtime.events import Event, RunEnded, RunResumed, RunStarted, StepStored
 from agents.services import execution, leases, untold
 from agents.services.agents import AgentDraft, create_agent
@@ -105,6 +105,9 @@ async def killed_between_two_steps(agent: Agent, model: ScriptedModel) -> str:
     started = await start(agent, "I like tea", background=True)
     job = asyncio.create_task(execution.carry_out(started.run_id))
     await called.wait()
+    # Its beginning is written beside the call.
+    while not await db(lambda: Step.objects.filter(run_id=started.run_id, status="pending").exists()):
+        pass
     execution._active[started.run_id].token.request("lease_lost")
     await job
     await db(lambda: forget(started.run_id))

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.model import check_pairs
 from tests.faults.reader import Reader
-from tests.faults.scene import Scene, Server
+from tests.faults.scene import Scene, Server, eventually
 from tests.faults.stages import AMONG_THE_WORDS, BETWEEN_STEPS, DURING_A_CALL, STAGES, Stage, make_stages
 
 pytestmark = pytest.mark.slow
@@ -65,6 +65,9 @@ def killed(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Killed]:
     for turn in turns.values():
         turn.stage.gate.wait_for_arrival()
         turn.stage.gate.wait_for_arrival()
+    # The beginning of a step is written beside its call.
+    begun = "SELECT 1 WHERE (SELECT count(*) FROM agents_step WHERE status = 'pending') >= %s"
+    eventually(lambda: scene.rows(begun, 2 * len(turns)), "every step has begun")
     victim.stop(signal.SIGKILL)
     for turn in turns.values():
         turn.stage.gate.open()
