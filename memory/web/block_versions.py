@@ -8,9 +8,14 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
 from memory.history import LineCount, count_changed_lines
 from memory.models import Block, BlockVersion
-from memory.models.block_version import ActorKind
+from memory.models.block_version import ActorKind, VersionAct
 from memory.services.block_versions import list_versions
 
+_PUT_BACK: dict[str, str] = {
+    VersionAct.RESTORE: "Restored",
+    VersionAct.UNDO: "Undone to",
+    VersionAct.REDO: "Redone to",
+}
 #: Versions that the page lists at once.
 SHOWN = 40
 
@@ -74,6 +79,19 @@ def _line(version: BlockVersion, before: BlockVersion | None) -> VersionLine:
 
 
 def _why(version: BlockVersion, before: BlockVersion | None) -> str:
+    why = _act(version, before)
+    if version.is_merged:
+        why += f", merged with v{version.number - 1}"
+    if version.unseen_dropped:
+        why += f", lines dropped unseen: {version.unseen_dropped}"
+    return why
+
+
+def _act(version: BlockVersion, before: BlockVersion | None) -> str:
+    if not version.is_explained:
+        return "Unexplained: written without a version"
+    if version.restored_from is not None:
+        return f"{_PUT_BACK[version.act]} v{version.restored_from}"
     if version.tool_name:
         return version.tool_name
     if before is None:

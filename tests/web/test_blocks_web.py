@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from memory.models import Block, BlockVersion
+from memory.services.block_restores import undo
 from memory.services.block_writes import Origin
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, edit_block, update_block
 from memory.web import block_versions, blocks
@@ -158,6 +159,28 @@ def test_a_version_has_an_address_with_its_change_and_its_value(browser: Client,
     value = browser.get(f"/blocks/{block.id}/versions/1/?show=value").content.decode()
     assert "30 days" in value
     assert browser.get(f"/blocks/{block.id}/versions/9/").status_code == 404
+
+
+def test_the_list_says_how_a_version_came_about(browser: Client, block: Block) -> None:
+    key = make_caller(kind="api_key", id="key-1", name="CI")
+    update_block(caller=key, block_id=block.id, changes=BlockChanges(value="blind"))
+    undo(caller=make_caller(), block_id=block.id)
+    Block.objects.update(value=TEXT + "\nforged")
+    changes = BlockChanges(value=TEXT.replace("30", "14"))
+    update_block(caller=make_caller(), block_id=block.id, changes=changes, base_version=1)
+    html = browser.get(f"/blocks/{block.id}/").content.decode()
+    assert "Edited, lines dropped unseen: 3" in html
+    assert "Undone to v1" in html
+    assert "Unexplained: written without a version" in html
+    assert "Edited, merged with v4" in html
+
+
+def test_a_save_that_touches_other_lines_is_merged_and_says_so(browser: Client, block: Block) -> None:
+    update_block(caller=make_caller(), block_id=block.id, changes=BlockChanges(value=f"{TEXT}\nNew."))
+    form = {"label": "policies", "limit": 200, "value": TEXT.replace("30", "14"), "base_version": 1}
+    html = browser.post(f"/blocks/{block.id}/", form, follow=True).content.decode()
+    assert "Saved policies v3, merged with v2" in html
+    assert Block.objects.get().value == TEXT.replace("30", "14") + "\nNew."
 
 
 def test_older_versions_are_fetched_in_parts(
