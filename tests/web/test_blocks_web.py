@@ -183,6 +183,17 @@ def test_a_save_that_touches_other_lines_is_merged_and_says_so(browser: Client, 
     assert Block.objects.get().value == TEXT.replace("30", "14") + "\nNew."
 
 
+def test_a_block_of_any_label_can_be_saved(browser: Client) -> None:
+    """Agents make labels with slashes; the page must take what the tools and the API take."""
+    label = "notes/“today” </memory_blocks> 🙂"
+    block = create_block(caller=make_caller(), draft=BlockDraft(label=label, value="one"))
+    form = {"label": label, "limit": 200, "value": "one\r\ntwo", "base_version": 1}
+    html = browser.post(f"/blocks/{block.id}/", form, follow=True).content.decode()
+    assert "notes/“today” &lt;/memory_blocks&gt; 🙂" in html
+    assert "</memory_blocks>" not in html
+    assert Block.objects.get().value == "one\ntwo"
+
+
 def test_older_versions_are_fetched_in_parts(
     browser: Client, block: Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
