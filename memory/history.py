@@ -6,10 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 
-#: Beyond this many pairs of lines an exact comparison takes longer than a write may.
-_MOST_PAIRS = 100_000
+from memory.lines import changed_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +31,29 @@ class VersionFacts:
     tool_name: str | None
     base_version: int | None
     created_at: datetime
+    # These came later: they count only where they say something, so that older hashes still hold.
+    act: str = "write"
+    restored_from: int | None = None
+    unseen_dropped: int = 0
+    line_changes: list[list[int]] | None = None
+
+
+_LATER_FACTS = ("act", "restored_from", "unseen_dropped", "line_changes")
 
 
 def chain_hash(prev_hash: str, facts: VersionFacts) -> str:
     """SHA-256 (hex) of a version that follows the one with `prev_hash` (empty for the first)."""
-    values = [getattr(facts, each.name) for each in fields(facts) if each.name != "created_at"]
+    values = [
+        getattr(facts, each.name) for each in fields(facts) if each.name not in ("created_at", *_LATER_FACTS)
+    ]
     moment = facts.created_at.astimezone(UTC).isoformat(timespec="microseconds")
-    text = json.dumps([prev_hash, *values, moment], ensure_ascii=False, separators=(",", ":"))
+    later = {
+        each.name: value
+        for each in fields(facts)
+        if each.name in _LATER_FACTS and (value := getattr(facts, each.name)) != each.default
+    }
+    said = [prev_hash, *values, moment, *([later] if later else [])]
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -52,17 +66,9 @@ class LineCount:
 
 
 def count_changed_lines(old: str, new: str) -> LineCount:
-    """How many lines differ. Exact for edits of a usual size; of a huge rewrite, all between its first and last change."""
-    before, after = old.split("\n") if old else [], new.split("\n") if new else []
-    shorter = min(len(before), len(after))
-    start = 0
-    while start < shorter and before[start] == after[start]:
-        start += 1
-    end = 0
-    while end < shorter - start and before[-1 - end] == after[-1 - end]:
-        end += 1
-    before, after = before[start : len(before) - end], after[start : len(after) - end]
-    kept = 0
-    if before and after and len(before) * len(after) <= _MOST_PAIRS:
-        kept = sum(block.size for block in SequenceMatcher(None, before, after, False).get_matching_blocks())
-    return LineCount(added=len(after) - kept, removed=len(before) - kept)
+    """How many lines differ (see `changed_lines`)."""
+    changes = changed_lines(old, new)
+    return LineCount(
+        added=sum(each.new_to - each.new_from for each in changes),
+        removed=sum(each.old_to - each.old_from for each in changes),
+    )

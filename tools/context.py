@@ -8,7 +8,8 @@ from typing import Any
 
 from letta_ade.accounts.auth import Caller
 from memory.models import Archive, Block
-from memory.services.blocks import BlockEdit, Origin
+from memory.services.block_writes import Origin
+from memory.services.blocks import BlockEdit
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 
@@ -29,6 +30,8 @@ class ToolContext:
     tool_name: str
     #: Blocks of the agent: label -> block id. The run's own: tools that add, remove or rename a block keep it true.
     block_ids: dict[str, str] = field(default_factory=dict)
+    #: Versions of blocks as the prompt shows them: block id -> number.
+    seen_versions: Mapping[str, int] = field(default_factory=dict)
     #: Archives of the agent in order of attachment; an insert goes to the first.
     archive_ids: tuple[str, ...] = ()
     #: Handle for the archive that a first insert makes.

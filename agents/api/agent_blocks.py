@@ -10,7 +10,8 @@ from agents.api.schemas.agent import AgentState
 from agents.services import agent_blocks
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.schemas import AgentId, BlockId, PageQuery, respond
-from memory.api.schemas.block import BlockResponse, UpdateBlock
+from memory.api.preconditions import base_version_of, respond_block
+from memory.api.schemas.block import BlockResponse, UpdateBlock, VersionedBlock
 
 router = Router()
 
@@ -34,17 +35,21 @@ def detach_block(request: ApiRequest, agent_id: AgentId, block_id: BlockId) -> H
 
 
 # A label may hold slashes, so these two come last.
-@router.get("/{agent_id}/core-memory/blocks/{path:block_label}", response=BlockResponse)
+@router.get("/{agent_id}/core-memory/blocks/{path:block_label}", response=VersionedBlock)
 def retrieve_agent_block(request: ApiRequest, agent_id: AgentId, block_label: str) -> HttpResponse:
     block = agent_blocks.get_block_by_label(caller=request.auth, agent_id=agent_id, label=block_label)
-    return respond(BlockResponse.of(block))
+    return respond_block(block)
 
 
-@router.patch("/{agent_id}/core-memory/blocks/{path:block_label}", response=BlockResponse)
+@router.patch("/{agent_id}/core-memory/blocks/{path:block_label}", response=VersionedBlock)
 def update_agent_block(
     request: ApiRequest, agent_id: AgentId, block_label: str, body: UpdateBlock
 ) -> HttpResponse:
-    block = agent_blocks.update_agent_block(
-        caller=request.auth, agent_id=agent_id, label=block_label, changes=body.changes()
+    change = agent_blocks.update_agent_block(
+        caller=request.auth,
+        agent_id=agent_id,
+        label=block_label,
+        changes=body.changes(),
+        base_version=base_version_of(request, body.base_version),
     )
-    return respond(BlockResponse.of(block))
+    return respond_block(change.block, merged_with=change.merged_with)

@@ -12,7 +12,7 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Conflict, NotFound
 from letta_ade.core.pagination import PageRequest, paginate
 from memory.models import Block
-from memory.services.blocks import BlockChanges, get_block_for, update_block
+from memory.services.blocks import BlockChange, BlockChanges, change_block, get_block_for
 
 
 def blocks_of(agent: Agent) -> QuerySet[Block]:
@@ -37,10 +37,12 @@ def get_block_by_label(*, caller: Caller, agent_id: str, label: str) -> Block:
     raise NotFound(f"The agent has no block with the label {label!r}. Its labels: {labels}.")
 
 
-def update_agent_block(*, caller: Caller, agent_id: str, label: str, changes: BlockChanges) -> Block:
-    """The block of that label after the changes. Raises what `update_block` does."""
+def update_agent_block(
+    *, caller: Caller, agent_id: str, label: str, changes: BlockChanges, base_version: int | None = None
+) -> BlockChange:
+    """Change the block of that label. Raises what `change_block` does."""
     block = get_block_by_label(caller=caller, agent_id=agent_id, label=label)
-    return update_block(caller=caller, block_id=block.id, changes=changes)
+    return change_block(caller=caller, block_id=block.id, changes=changes, base_version=base_version)
 
 
 def attach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:

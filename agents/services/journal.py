@@ -427,6 +427,7 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         tool_call_id=planned.call.id,
         tool_name=planned.call.name,
         block_ids=opened.block_ids,
+        seen_versions=opened.conversation.compiled_versions,
         archive_ids=opened.archive_ids,
         embedding=agent.embedding,
         timezone=agent.timezone,

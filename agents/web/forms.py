@@ -201,12 +201,6 @@ class BlockForm(forms.Form):
         widget=forms.Textarea(attrs={"class": "form-control mono", "rows": 4, "spellcheck": "false"}),
     )
 
-    def clean_label(self) -> str:
-        label: str = self.cleaned_data["label"]
-        if "/" in label:
-            raise forms.ValidationError("A label has no slash: it stands in addresses.")
-        return label
-
     def clean_value(self) -> str:
         value: str = self.cleaned_data["value"]
         return value.replace("\r\n", "\n")

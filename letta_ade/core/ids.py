@@ -12,6 +12,7 @@ PREFIXES: Final = {
     "api_key": "key",
     "archive": "archive",
     "block": "block",
+    "block_checkpoint": "block_checkpoint",
     "block_version": "block_hist",
     "compaction": "compaction",
     "conversation": "conv",

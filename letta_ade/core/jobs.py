@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
 from procrastinate import App, JobContext, PsycopgConnector
@@ -113,8 +114,25 @@ async def _opened(worker_app: App) -> AsyncIterator[None]:
         await asyncio.shield(opening)
         yield
     finally:
-        await opening
-        await worker_app.close_async()
+        await _to_its_end(_closed(opening, worker_app))
+
+
+async def _closed(opening: asyncio.Future[None], worker_app: App) -> None:
+    await opening
+    await worker_app.close_async()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for this work, however often the wait is cancelled; a cancellation counts when it is over."""
+    task, is_cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            is_cancelled = True
+    task.result()
+    if is_cancelled:
+        raise asyncio.CancelledError
 
 
 async def _open(worker_app: App) -> None:

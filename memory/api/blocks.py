@@ -7,21 +7,27 @@ from ninja import Router
 
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.schemas import BlockId, respond
-from memory.api.schemas.block import BlockResponse, UpdateBlock
+from memory.api.preconditions import base_version_of, respond_block
+from memory.api.schemas.block import UpdateBlock, VersionedBlock
 from memory.services import blocks
 
 router = Router()
 
 
-@router.get("/{block_id}", response=BlockResponse)
+@router.get("/{block_id}", response=VersionedBlock)
 def retrieve_block(request: ApiRequest, block_id: BlockId) -> HttpResponse:
-    return respond(BlockResponse.of(blocks.get_block_for(caller=request.auth, block_id=block_id)))
+    return respond_block(blocks.get_block_for(caller=request.auth, block_id=block_id))
 
 
-@router.patch("/{block_id}", response=BlockResponse)
+@router.patch("/{block_id}", response=VersionedBlock)
 def update_block(request: ApiRequest, block_id: BlockId, body: UpdateBlock) -> HttpResponse:
-    block = blocks.update_block(caller=request.auth, block_id=block_id, changes=body.changes())
-    return respond(BlockResponse.of(block))
+    change = blocks.change_block(
+        caller=request.auth,
+        block_id=block_id,
+        changes=body.changes(),
+        base_version=base_version_of(request, body.base_version),
+    )
+    return respond_block(change.block, merged_with=change.merged_with)
 
 
 @router.delete("/{block_id}", response=None)

@@ -1,6 +1,7 @@
 from memory.models.archive import Archive
 from memory.models.block import Block
+from memory.models.block_checkpoint import BlockCheckpoint
 from memory.models.block_version import BlockVersion
 from memory.models.passage import Passage, PassageVector
 
-__all__ = ["Archive", "Block", "BlockVersion", "Passage", "PassageVector"]
+__all__ = ["Archive", "Block", "BlockCheckpoint", "BlockVersion", "Passage", "PassageVector"]

@@ -14,6 +14,17 @@ class ActorKind(models.TextChoices):
     API_KEY = "api_key"
     AGENT = "agent"
     SYSTEM = "system"
+    #: Somebody who wrote to the row without making a version.
+    UNKNOWN = "unknown"
+
+
+class VersionAct(models.TextChoices):
+    """How a version came about."""
+
+    WRITE = "write"
+    RESTORE = "restore"
+    UNDO = "undo"
+    REDO = "redo"
 
 
 class BlockVersion(models.Model):
@@ -38,6 +49,13 @@ class BlockVersion(models.Model):
     tool_name = models.CharField(max_length=255, null=True)
     #: The version that the writer had read; None when a client wrote without saying.
     base_version = models.PositiveIntegerField(null=True)
+    act = models.CharField(max_length=16, choices=VersionAct.choices, default=VersionAct.WRITE)
+    #: The version whose state was put back.
+    restored_from = models.PositiveIntegerField(null=True)
+    #: Lines that a writer dropped without having seen them: it said no base, and they came after what it knew.
+    unseen_dropped = models.PositiveIntegerField(default=0)
+    #: Where the lines of the value differ from those of the version before it: the numbers of each `Change`. None: not kept.
+    line_changes = models.JSONField(null=True)
     prev_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
     created_at = models.DateTimeField()
@@ -49,3 +67,12 @@ class BlockVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} v{self.number}"
+
+    @property
+    def is_explained(self) -> bool:
+        return self.actor_kind != ActorKind.UNKNOWN
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether the writer had read an older version than the one that this one follows."""
+        return self.base_version is not None and self.base_version < self.number - 1

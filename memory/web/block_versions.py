@@ -1,25 +1,23 @@
-"""The versions of a block as a page shows them: who, with what, when, how many lines, and the difference."""
+"""The versions of a block as a page shows them: who, with what, when, and how many lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from typing import Literal
 
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
 from memory.history import LineCount, count_changed_lines
 from memory.models import Block, BlockVersion
-from memory.models.block_version import ActorKind
-from memory.services.blocks import list_versions
+from memory.models.block_version import ActorKind, VersionAct
+from memory.services.block_versions import list_versions
 
+_PUT_BACK: dict[str, str] = {
+    VersionAct.RESTORE: "Restored",
+    VersionAct.UNDO: "Undone to",
+    VersionAct.REDO: "Redone to",
+}
 #: Versions that the page lists at once.
 SHOWN = 40
-#: Unchanged lines around a change.
-_CONTEXT_LINES = 3
-#: Beyond this many lines the difference is told in whole lines only where it begins and ends.
-_MOST_LINES = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +42,6 @@ class VersionLine:
                 return "key"
             case _:
                 return "person"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffRow:
-    """A line of a difference; `skipped` rows stand for unchanged lines that are not shown."""
-
-    op: Literal["same", "add", "del", "skipped"]
-    old_number: int | None = None
-    new_number: int | None = None
-    text: str = ""
-    skipped: int = 0
 
 
 def list_lines(
@@ -92,6 +79,19 @@ def _line(version: BlockVersion, before: BlockVersion | None) -> VersionLine:
 
 
 def _why(version: BlockVersion, before: BlockVersion | None) -> str:
+    why = _act(version, before)
+    if version.is_merged:
+        why += f", merged with v{version.number - 1}"
+    if version.unseen_dropped:
+        why += f", lines dropped unseen: {version.unseen_dropped}"
+    return why
+
+
+def _act(version: BlockVersion, before: BlockVersion | None) -> str:
+    if not version.is_explained:
+        return "Unexplained: written without a version"
+    if version.restored_from is not None:
+        return f"{_PUT_BACK[version.act]} v{version.restored_from}"
     if version.tool_name:
         return version.tool_name
     if before is None:
@@ -101,46 +101,3 @@ def _why(version: BlockVersion, before: BlockVersion | None) -> str:
     if version.value != before.value:
         return "Edited" if not moved else f"Edited, with {', '.join(moved)}"
     return f"Changed {', '.join(moved)}" if moved else "Written again"
-
-
-def diff_rows(old: str, new: str) -> list[DiffRow]:
-    """The difference of two values, with a little of what stands around each change."""
-    before, after = _split(old), _split(new)
-    if len(before) + len(after) > _MOST_LINES:
-        return [*_numbered("del", before, old=1), *_numbered("add", after, new=1)]
-    rows: list[DiffRow] = []
-    shown_to = 0
-    for group in SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(_CONTEXT_LINES):
-        if skipped := group[0][1] - shown_to:
-            rows.append(DiffRow(op="skipped", skipped=skipped))
-        for tag, old_from, old_to, new_from, new_to in group:
-            if tag == "equal":
-                rows += [
-                    DiffRow(
-                        op="same", old_number=old_from + step + 1, new_number=new_from + step + 1, text=text
-                    )
-                    for step, text in enumerate(before[old_from:old_to])
-                ]
-            else:
-                rows += _numbered("del", before[old_from:old_to], old=old_from + 1)
-                rows += _numbered("add", after[new_from:new_to], new=new_from + 1)
-        shown_to = group[-1][2]
-    if rows and (skipped := len(before) - shown_to):
-        rows.append(DiffRow(op="skipped", skipped=skipped))
-    return rows
-
-
-def _split(value: str) -> list[str]:
-    return value.split("\n") if value else []
-
-
-def _numbered(
-    op: Literal["add", "del"], texts: Sequence[str], *, old: int | None = None, new: int | None = None
-) -> Iterator[DiffRow]:
-    for step, text in enumerate(texts):
-        yield DiffRow(
-            op=op,
-            old_number=old + step if old is not None else None,
-            new_number=new + step if new is not None else None,
-            text=text,
-        )

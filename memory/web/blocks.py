@@ -14,16 +14,17 @@ from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import pagination
 from letta_ade.core.errors import AdeError, Conflict
 from letta_ade.llm.tokens import estimate_text
+from memory.diffs import diff_rows
 from memory.models import Block
+from memory.services.block_versions import verify_block
 from memory.services.blocks import (
+    change_block,
     create_block,
     delete_block,
     get_block_for,
     list_blocks,
-    update_block,
-    verify_block,
 )
-from memory.web.block_versions import diff_rows, get_version, list_lines
+from memory.web.block_versions import get_version, list_lines
 from memory.web.forms import OFFERED_LIMIT, BlockForm
 
 PAGE_ROWS = 50
@@ -101,7 +102,7 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
         return _detail(request, block, form, status=422)
     base_version = form.cleaned_data["base_version"]
     try:
-        saved = update_block(
+        change = change_block(
             caller=caller, block_id=block_id, changes=form.changes(block), base_version=base_version
         )
     except Conflict as error:
@@ -112,7 +113,10 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
     except AdeError as error:
         form.add_error(None, error.message)
         return _detail(request, block, form, status=422)
-    if saved.version == base_version:
+    saved = change.block
+    if change.merged_with:
+        messages.success(request, f"Saved {saved.label} v{saved.version}, merged with v{change.merged_with}")
+    elif not change.is_written:
         messages.success(request, f"{saved.label} is unchanged")
     else:
         messages.success(request, f"Saved {saved.label} v{saved.version}")

@@ -46,12 +46,6 @@ class BlockForm(forms.Form):
     #: The version that the value was read from; empty for a new block.
     base_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def clean_label(self) -> str:
-        label: str = self.cleaned_data["label"]
-        if "/" in label:
-            raise forms.ValidationError("A label has no slash: it stands in addresses.")
-        return label
-
     def clean_value(self) -> str:
         # A browser sends line ends as CR LF; stored text has LF.
         value: str = self.cleaned_data["value"]

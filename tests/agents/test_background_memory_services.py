@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +19,13 @@ from agents.services.run_requests import AnswersInput, ClientTool
 from agents.services.untold import tell_end
 from letta_ade.core.jobs import DEFAULT_QUEUE, run_worker
 from letta_ade.llm.errors import ModelBadRequest
-from letta_ade.llm.testing import ScriptedModel, error, hang, installed, reasoning, text, tool_call
+from letta_ade.llm.testing import ScriptedModel, error, gate, hang, installed, reasoning, text, tool_call
 from memory.models import Block
 from memory.services.blocks import BlockChanges, BlockDraft, update_block
 from tests.support.factories import make_block, make_caller
 from tests.support.sending import Finished, db, finish, send, start, stored_of
 from tests.support.workers import run_queue_worker
+from tools.models import Tool
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("ended_runs")]
 
@@ -314,7 +316,34 @@ async def test_both_edits_of_a_block_survive_when_somebody_writes_it_while_the_b
     rows = await stored_of(await db(lambda: partner_of(agent)))
     returned = {each["name"]: each for row in rows for each in row.tool_returns}
     assert returned["memory_replace"]["status"] == "error"
-    assert "'Ada'" in returned["memory_replace"]["text"] or "not" in returned["memory_replace"]["text"]
+    assert "old_string was not found" in returned["memory_replace"]["text"]
+
+
+async def test_both_edits_survive_when_the_agent_and_its_background_edit_at_once(
+    agent: Agent, model: ScriptedModel, background: ScriptedModel
+) -> None:
+    def attach() -> None:
+        tool = Tool.objects.get(workspace_id=agent.workspace_id, name="memory_insert")
+        agent.tool_links.get_or_create(tool=tool, defaults={"position": 50})
+
+    await db(attach)
+    await turn(agent, model, "one")
+    (background_id,) = (await turn(agent, model, "two")).end.usage["run_ids"]
+    together = asyncio.Event()
+    ours = tool_call("memory_insert", label="human", new_string="By the agent.")
+    theirs = tool_call("memory_insert", label="human", new_string="By the background.")
+    model.add([gate(together), ours], text("Done."))
+    background.add([gate(together), theirs], tool_call("memory_finish_edits"))
+    async with run_queue_worker():
+        run_id = await start(agent, "three")
+        while len(model.payloads) < 3 or not background.payloads:
+            await db(lambda: None)
+        together.set()
+        assert (await finish(run_id)).stop_reason == "end_turn"
+        assert (await finish(background_id)).stop_reason == "tool_rule"
+    block = await db(lambda: Block.objects.get(label="human"))
+    assert sorted(block.value.splitlines()) == ["By the agent.", "By the background.", "Name: Ada"]
+    assert await db(block.versions.count) == 3
 
 
 async def test_deleting_the_agent_ends_a_background_run_that_goes_on(

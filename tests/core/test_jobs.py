@@ -119,3 +119,21 @@ async def test_a_worker_goes_on_after_its_connections_were_cut(monkeypatch: pyte
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert done == ["before", "after"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("turns", [*range(12), 20, 40, 80])
+async def test_a_worker_that_is_told_twice_while_it_starts_ends(
+    turns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process that stops tells it to end its runs first, and once more when all ends."""
+    working = asyncio.create_task(run_worker(name="early", queues={"early": 1}))
+    for _ in range(turns):
+        await asyncio.sleep(0)  # other tasks' turns, not time
+    working.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    working.cancel()
+    done_, _pending = await asyncio.wait({working}, timeout=20)
+    assert done_, "the worker never ended"
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []

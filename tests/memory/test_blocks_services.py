@@ -10,21 +10,19 @@ from django.db import connections
 
 from letta_ade.core.errors import Conflict, Forbidden, NotFound, Unprocessable
 from memory.models import Block, BlockVersion
+from memory.services.block_checks import BlockReadOnly, BlockTooLong
+from memory.services.block_versions import list_versions, verify_block
+from memory.services.block_writes import Origin
 from memory.services.blocks import (
     BlockChanges,
     BlockDraft,
     BlockFilters,
-    BlockReadOnly,
-    BlockTooLong,
-    Origin,
     create_block,
     delete_block,
     edit_block,
     get_block_for,
     list_blocks,
-    list_versions,
     update_block,
-    verify_block,
 )
 from tests.support.factories import (
     attach_block,
@@ -127,7 +125,7 @@ def test_an_update_of_a_version_that_has_passed_is_a_conflict():
         update_block(
             caller=make_caller(), block_id=block.id, changes=BlockChanges(value="three"), base_version=1
         )
-    assert raised.value.data == {"current_version": 2}
+    assert raised.value.data["current_version"] == 2
     assert Block.objects.get().value == "two"
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from memory.models import Block, BlockVersion
 from memory.rendering import BlockView, render_blocks
-from memory.services.blocks import BlockChanges, update_block, verify_block
+from memory.services.block_versions import verify_block
+from memory.services.blocks import BlockChanges, update_block
 from tests.support.factories import (
     attach_block,
     make_agent,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from memory.models import Block, BlockVersion
-from memory.services.blocks import verify_block
+from memory.services.block_versions import verify_block
 from tests.support.factories import attach_block, make_agent, make_block, make_tool_context, make_workspace
 from tools.execution import run_call
 

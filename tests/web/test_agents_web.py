@@ -254,7 +254,6 @@ def test_a_name_is_made_up_when_none_is_given(browser: Client) -> None:
         ({"model": ""}, "A model is needed."),
         ({"context_window_limit": "12"}, "At least 1,000 tokens."),
         ({"blocks-0-label": ""}, "A block needs a label."),
-        ({"blocks-0-label": "a/b"}, "A label has no slash"),
         ({"blocks-1-label": "persona"}, "Another block has the label persona already."),
         ({"blocks-0-limit": "3"}, "are over the limit of 3."),
         ({"tools": ["no_such_tool"]}, "no_such_tool"),

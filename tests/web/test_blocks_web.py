@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 
 from memory.models import Block, BlockVersion
-from memory.services.blocks import BlockChanges, BlockDraft, Origin, create_block, edit_block, update_block
+from memory.services.block_restores import undo
+from memory.services.block_writes import Origin
+from memory.services.blocks import BlockChanges, BlockDraft, create_block, edit_block, update_block
 from memory.web import block_versions, blocks
-from memory.web.block_versions import diff_rows
 from tests.support.factories import make_agent, make_agent_caller, make_block, make_caller
 from tests.web.pages import Page
 
@@ -160,6 +161,39 @@ def test_a_version_has_an_address_with_its_change_and_its_value(browser: Client,
     assert browser.get(f"/blocks/{block.id}/versions/9/").status_code == 404
 
 
+def test_the_list_says_how_a_version_came_about(browser: Client, block: Block) -> None:
+    key = make_caller(kind="api_key", id="key-1", name="CI")
+    update_block(caller=key, block_id=block.id, changes=BlockChanges(value="blind"))
+    undo(caller=make_caller(), block_id=block.id)
+    Block.objects.update(value=TEXT + "\nforged")
+    changes = BlockChanges(value=TEXT.replace("30", "14"))
+    update_block(caller=make_caller(), block_id=block.id, changes=changes, base_version=1)
+    html = browser.get(f"/blocks/{block.id}/").content.decode()
+    assert "Edited, lines dropped unseen: 3" in html
+    assert "Undone to v1" in html
+    assert "Unexplained: written without a version" in html
+    assert "Edited, merged with v4" in html
+
+
+def test_a_save_that_touches_other_lines_is_merged_and_says_so(browser: Client, block: Block) -> None:
+    update_block(caller=make_caller(), block_id=block.id, changes=BlockChanges(value=f"{TEXT}\nNew."))
+    form = {"label": "policies", "limit": 200, "value": TEXT.replace("30", "14"), "base_version": 1}
+    html = browser.post(f"/blocks/{block.id}/", form, follow=True).content.decode()
+    assert "Saved policies v3, merged with v2" in html
+    assert Block.objects.get().value == TEXT.replace("30", "14") + "\nNew."
+
+
+def test_a_block_of_any_label_can_be_saved(browser: Client) -> None:
+    """Agents make labels with slashes; the page must take what the tools and the API take."""
+    label = "notes/“today” </memory_blocks> 🙂"
+    block = create_block(caller=make_caller(), draft=BlockDraft(label=label, value="one"))
+    form = {"label": label, "limit": 200, "value": "one\r\ntwo", "base_version": 1}
+    html = browser.post(f"/blocks/{block.id}/", form, follow=True).content.decode()
+    assert "notes/“today” &lt;/memory_blocks&gt; 🙂" in html
+    assert "</memory_blocks>" not in html
+    assert Block.objects.get().value == "one\ntwo"
+
+
 def test_older_versions_are_fetched_in_parts(
     browser: Client, block: Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,14 +236,3 @@ def test_deleting_names_versions_and_holders(browser: Client, block: Block) -> N
     response = browser.post(f"/blocks/{block.id}/delete/", follow=True)
     assert "Deleted policies" in response.content.decode()
     assert not Block.objects.exists()
-
-
-def test_a_difference_skips_what_did_not_change() -> None:
-    old = "\n".join(f"line {number}" for number in range(20))
-    rows = diff_rows(old, old.replace("line 10", "changed"))
-    assert [row.op for row in rows] == ["skipped", *["same"] * 3, "del", "add", *["same"] * 3, "skipped"]
-    assert (rows[0].skipped, rows[-1].skipped) == (7, 6)
-    assert (rows[4].old_number, rows[5].new_number, rows[5].text) == (11, 11, "changed")
-    assert diff_rows(old, old) == []
-    assert [row.op for row in diff_rows("", "a")] == ["add"]
-    assert len(diff_rows("a\n" * 3000, "b\n" * 3000)) == 6002

@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from memory.rendering import LINE_NUMBER_WARNING, unmask
+from memory.services.block_checks import check_agents_may_edit
 from memory.services.blocks import (
     BlockDraft,
     BlockEdit,
-    check_agents_may_edit,
     create_block,
     edit_block,
     get_block_for,
@@ -27,10 +27,16 @@ _NAMED_LINES = 20
 Edit = Callable[[str], str]
 
 
-def edit_by_label(context: ToolContext, label: str, edit: Edit) -> str:
+def edit_by_label(context: ToolContext, label: str, edit: Edit, *, is_rewrite: bool = False) -> str:
     """The value of the agent's block after the edit. Raises ToolError for a label it has not, and what `edit_block` does."""
+    block_id = block_id_of(context, label)
     done = edit_block(
-        caller=context.caller, block_id=block_id_of(context, label), edit=edit, origin=context.origin
+        caller=context.caller,
+        block_id=block_id,
+        edit=edit,
+        origin=context.origin,
+        seen_version=context.seen_versions.get(block_id),
+        is_rewrite=is_rewrite,
     )
     if done.has_changed:
         context.changes.append(done)

@@ -51,7 +51,7 @@ def memory_replace(context: ToolContext, arguments: dict[str, Any], _: Any) -> s
 def memory_rethink(context: ToolContext, arguments: dict[str, Any], _: Any) -> str:
     label, new = arguments["label"], clean_text(arguments, "new_memory")
     if label in context.block_ids or context.attach_block is None:
-        return edit_by_label(context, label, lambda _: new)
+        return edit_by_label(context, label, lambda _: new, is_rewrite=True)
     add_block(context, label, new)
     return new
 

@@ -32,7 +32,7 @@ def store_memories(context: ToolContext, arguments: dict[str, Any], vectors: lis
 def rethink_user_memory(context: ToolContext, arguments: dict[str, Any], _: Any) -> str:
     new = clean_text(arguments, "new_memory")
     if _USER_LABEL in context.block_ids or context.attach_block is None:
-        return edit_by_label(context, _USER_LABEL, lambda _: new)
+        return edit_by_label(context, _USER_LABEL, lambda _: new, is_rewrite=True)
     add_block(context, _USER_LABEL, new)
     return new
 

@@ -61,6 +61,20 @@ class BlockResponse(Wire):
         )
 
 
+class VersionedBlock(BlockResponse):
+    """A block by itself, with the number of its newest version."""
+
+    version: int
+    #: After a change: the version of somebody else that it was merged with.
+    merged_with: int | None = None
+
+    @classmethod
+    def at(cls, block: Block, *, merged_with: int | None = None) -> VersionedBlock:
+        """The block of a row."""
+        fields = BlockResponse.of(block).model_dump()
+        return cls(**fields, version=block.version, merged_with=merged_with)
+
+
 class CreateBlock(Body):
     """A block that is to be made; a null value is an empty one."""
 
@@ -109,9 +123,11 @@ class UpdateBlock(Body):
     template_name: str | None = None
     preserve_on_migration: bool | None = None
     project_id: str | None = None
+    #: The version that the change was made to (ours). Without it the change wins over what came since.
+    base_version: int | None = None
 
     def changes(self) -> BlockChanges:
-        sent = self.model_dump(exclude_none=True)
+        sent = self.model_dump(exclude_none=True, exclude={"base_version"})
         if self.tags is not None:
             sent["tags"] = tuple(self.tags)
         return BlockChanges(**sent)
