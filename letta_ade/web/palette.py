@@ -14,6 +14,13 @@ from letta_ade.web.palette_search import find
 def search_page(request: PageRequest) -> HttpResponse:
     """What fits `q`; for the palette only the rows."""
     text = request.GET.get("q", "")
-    context = {"text": text, "mark": text.lstrip("> #"), "groups": find(caller=request.caller, text=text)}
-    template = "search/partials/hits.html" if request.htmx.target == "cmd-list" else "search/page.html"
+    # In the palette the focus stays where one types; on the page each row takes it.
+    is_palette = request.htmx.target == "cmd-list"
+    context = {
+        "text": text,
+        "mark": text.lstrip("> #"),
+        "groups": find(caller=request.caller, text=text),
+        "is_palette": is_palette,
+    }
+    template = "search/partials/hits.html" if is_palette else "search/page.html"
     return render(request, template, context)

@@ -120,8 +120,11 @@ def test_the_dialog_gets_rows_only_and_the_page_all(browser: Client) -> None:
     part = browser.get("/search/", {"q": "tea"}, headers={"HX-Request": "true", "HX-Target": "cmd-list"})
     html = part.content.decode()
     assert "<html" not in html
+    assert 'tabindex="-1"' in html
     assert "&lt;b&gt;<mark>tea</mark>&lt;/b&gt;" in html
-    assert Page(browser.get("/search/", {"q": "tea"}).content.decode()).all("h1")
+    page = Page(browser.get("/search/", {"q": "tea"}).content.decode())
+    (row,) = [each for each in page.all("a") if each.attributes.get("role") == "option"]
+    assert "tabindex" not in row.attributes
     assert "Nothing in this workspace fits" in browser.get("/search/", {"q": "zzz"}).content.decode()
 
 
