@@ -47,8 +47,9 @@ def switch_of(request: PageRequest, bench: Bench) -> Switch:
 
 @require_POST
 def begin_conversation(request: PageRequest, agent_id: str) -> HttpResponse:
-    """A new conversation, and the way to it."""
-    made = create_conversation(caller=request.caller, agent_id=agent_id, draft=ConversationDraft())
+    """A new conversation, with the name that was typed for it, and the way to it."""
+    draft = ConversationDraft(summary=_typed_name(request) or None)
+    made = create_conversation(caller=request.caller, agent_id=agent_id, draft=draft)
     return _go_to(request, address_of(made))
 
 
@@ -56,30 +57,32 @@ def begin_conversation(request: PageRequest, agent_id: str) -> HttpResponse:
 def name_part(request: PageRequest, agent_id: str, conversation_id: str = DEFAULT) -> HttpResponse:
     """The head of the conversation: seen, being renamed (`edit`), renamed, archived or brought back."""
     bench = open_bench(request.caller, agent_id, conversation_id)
+    is_editing = "edit" in request.GET
+    if request.method == "GET" and not is_editing:
+        return _head(request, bench)
+    request.caller.check("edit")
+    if bench.conversation.is_default:
+        raise Invalid("The default conversation goes with its agent: it keeps its name and its place.")
     if request.method == "GET":
-        is_editing = "edit" in request.GET
-        if is_editing:
-            request.caller.check("edit")
-        return _head(request, bench, is_editing=is_editing)
+        return _head(request, bench, is_editing=True)
     if "archived" in request.POST:
-        if bench.conversation.is_default:
-            raise Invalid("The default conversation cannot be archived: it goes with its agent.")
         _change(request, bench, ConversationChanges(archived=request.POST["archived"] == "1"))
         return _after_change(request, agent_id, conversation_id)
-    name = request.POST.get("summary", "").strip()
     try:
-        if len(name) > _LONGEST_NAME:
-            raise Invalid(f"A name has at most {_LONGEST_NAME} characters; this one has {len(name)}.")
-        _change(
-            request,
-            bench,
-            ConversationChanges(summary=name)
-            if name
-            else ConversationChanges(cleared=frozenset({"summary"})),
-        )
+        name = _typed_name(request)
+        changes = ConversationChanges(summary=name or None, cleared=frozenset(() if name else ("summary",)))
+        _change(request, bench, changes)
     except Invalid as error:
-        return _head(request, bench, is_editing=True, typed=name, error=error.message)
+        typed = request.POST.get("summary", "")
+        return _head(request, bench, is_editing=True, typed=typed, error=error.message)
     return _after_change(request, agent_id, conversation_id)
+
+
+def _typed_name(request: PageRequest) -> str:
+    name = request.POST.get("summary", "").strip()
+    if len(name) > _LONGEST_NAME:
+        raise Invalid(f"A name has at most {_LONGEST_NAME} characters; this one has {len(name)}.")
+    return name
 
 
 def _change(request: PageRequest, bench: Bench, changes: ConversationChanges) -> None:
@@ -126,8 +129,10 @@ def delete_page(request: PageRequest, agent_id: str, conversation_id: str) -> Ht
 
 
 @require_POST
-def fork_here(request: PageRequest, agent_id: str, conversation_id: str, message_id: str) -> HttpResponse:
-    """A new conversation that goes on after the message, and the way to it."""
+def fork_here(
+    request: PageRequest, agent_id: str, conversation_id: str, message_id: str | None = None
+) -> HttpResponse:
+    """A new conversation that goes on after the message, or after all that was said, and the way to it."""
     fork = fork_conversation(
         caller=request.caller, conversation_id=conversation_id, agent_id=agent_id, message_id=message_id
     )

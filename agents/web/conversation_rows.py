@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 
@@ -56,14 +56,12 @@ class Switch:
     archived_count: int
     search: str
     shows_archived: bool
+    #: Others are found by searching.
+    has_more: bool
 
     @property
     def has_search(self) -> bool:
         return self.total > FEW
-
-    @property
-    def has_more(self) -> bool:
-        return len(self.rows) >= LISTED
 
 
 def title_of(conversation: Conversation) -> str:
@@ -81,14 +79,22 @@ def address_of(conversation: Conversation) -> str:
 
 
 def load_switch(current: Conversation, *, search: str = "", shows_archived: bool = False) -> Switch:
-    """The conversations of the agent, open or archived ones, whose name holds the text. A fixed number of queries."""
-    everything = Conversation.objects.filter(agent_id=current.agent_id, deleted_at=None, hidden=False)
+    """The conversations of the agent, open or archived ones, whose name holds the text. A fixed number of queries.
+
+    The current one is among them also when it is hidden, or older than those that are offered.
+    """
+    shown = Q(hidden=False) | Q(id=current.id)
+    everything = Conversation.objects.filter(shown, agent_id=current.agent_id, deleted_at=None)
     kept = everything.filter(archived_at__isnull=not shows_archived)
     found = kept
     if text := searchable(search):
         found = found.filter(summary__icontains=text)
     latest = Coalesce("last_message_at", "created_at")
-    rows = list(found.order_by(F("is_default").desc(), latest.desc(), "id")[:LISTED])
+    rows = list(found.order_by(F("is_default").desc(), latest.desc(), "id")[: LISTED + 1])
+    has_more, rows = len(rows) > LISTED, rows[:LISTED]
+    is_of_list = not text and (current.archived_at is not None) == shows_archived
+    if has_more and is_of_list and all(each.id != current.id for each in rows):
+        rows[-1] = current
     marks = _marks(rows)
     return Switch(
         rows=tuple(
@@ -99,6 +105,7 @@ def load_switch(current: Conversation, *, search: str = "", shows_archived: bool
         archived_count=everything.filter(archived_at__isnull=False).count(),
         search=search,
         shows_archived=shows_archived,
+        has_more=has_more,
     )
 
 

@@ -30,6 +30,7 @@ _of_a_named_one = [
     path("switch/", conversation_pages.switch_part, name="switch"),
     path("name/", conversation_pages.name_part, name="name"),
     path("delete/", conversation_pages.delete_page, name="delete_conversation"),
+    path("fork/", conversation_pages.fork_here, name="fork_all"),
     path("messages/<str:message_id>/fork/", conversation_pages.fork_here, name="fork"),
     path("messages/<str:message_id>/context/", conversation_pages.context_place, name="place"),
 ]

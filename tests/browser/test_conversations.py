@@ -44,10 +44,12 @@ def test_a_conversation_is_begun_named_forked_left_and_put_away(
         say(page, "In the default one.")
         expect_end(page)
         open_switch(page)
+        page.get_by_label("Name of the new conversation").fill("Tea")
         page.get_by_role("button", name="New conversation").click()
         page.wait_for_url(re.compile(r"/conversations/conv-[^/]+/$"))
         is_ready(page)
         expect(page.locator("#log")).not_to_contain_text("In the default one.")
+        expect(page.locator("#switch > summary")).to_have_text(re.compile("Tea"))
         begun = page.url
 
         say(page, "First words here.")
@@ -98,8 +100,15 @@ def test_a_conversation_is_begun_named_forked_left_and_put_away(
         page.keyboard.press("Escape")
         expect(page.locator("#switch")).not_to_have_attribute("open", "")
         expect(page.locator("#switch > summary")).to_be_focused()
+
+        page.get_by_label("More about this conversation").click()
+        page.get_by_role("button", name="Fork conversation").click()
+        page.wait_for_url(lambda url: url != begun)
+        is_ready(page)
+        expect(page.locator("#log")).to_contain_text("Second words here.")
+        expect(page.locator(".fork-mark")).to_be_visible()
     found = sdk.conversations.list(agent_id=agent.id)
-    assert [each.summary for each in found] == ["Tea for Ada"]
+    assert [each.summary for each in found] == ["Tea for Ada", "Tea for Ada"]
 
 
 def base_of(address: str) -> str:

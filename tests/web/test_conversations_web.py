@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from agents.models import Agent, Conversation, Message
+from agents.models import Agent, Conversation, Message, Run
 from agents.services.agent_conversations import ConversationDraft, create_conversation
 from agents.services.agents import AgentDraft, create_agent
+from agents.web.conversation_rows import LISTED
 from letta_ade.core.ids import new_id
+from letta_ade.llm.testing import ScriptedModel, installed
+from letta_ade.llm.testing import text as words
 from memory.services.blocks import BlockDraft
 from tests.support.factories import (
     make_agent,
@@ -89,6 +94,29 @@ def test_the_default_one_has_the_address_of_its_agent(browser: Client, agent: Ag
     assert browser.get(f"/agents/{agent.id}/?conversation={tea.id}")["Location"] == address(tea)
 
 
+def test_an_id_that_means_nothing_is_not_found(browser: Client, agent: Agent) -> None:
+    for wanted in ("nonsense", "conv-00000000-0000-4000-8000-000000000000", make_conversation().id):
+        assert browser.get(f"/agents/{agent.id}/", {"conversation": wanted}).status_code == 404, wanted
+        assert browser.get(f"/agents/{agent.id}/conversations/{wanted}/").status_code == 404, wanted
+
+
+def test_a_conversation_is_begun_with_a_name_or_without(browser: Client, agent: Agent) -> None:
+    for typed, name in (({"summary": "  Tea  "}, "Tea"), ({}, None)):
+        known = set(agent.conversations.values_list("id", flat=True))
+        answer = browser.post(f"/agents/{agent.id}/conversations/", typed)
+        made = agent.conversations.exclude(id__in=known).get()
+        assert (made.summary, answer["Location"]) == (name, address(made))
+    refused = browser.post(f"/agents/{agent.id}/conversations/", {"summary": "x" * 201})
+    assert refused.status_code == 400
+    assert agent.conversations.count() == 3
+
+
+def test_a_form_of_the_script_is_led_to_the_new_conversation(browser: Client, agent: Agent) -> None:
+    answer = browser.post(f"/agents/{agent.id}/conversations/", {"summary": "Tea"}, **HTMX)
+    made = agent.conversations.get(is_default=False)
+    assert (answer.status_code, answer["HX-Redirect"]) == (204, address(made))
+
+
 def test_a_conversation_of_somebody_else_is_not_found(browser: Client, agent: Agent) -> None:
     foreign = make_conversation(agent=make_agent(workspace=make_workspace()))
     other = make_conversation(agent=make_agent())
@@ -105,6 +133,9 @@ def test_a_conversation_of_somebody_else_is_not_found(browser: Client, agent: Ag
     for rest in ("fork/", "context/"):
         path = f"/agents/{agent.id}/conversations/default/messages/{message.id}/{rest}"
         assert browser.post(path).status_code == 404, path
+    for rest in ("name/", "fork/", "delete/"):
+        path = f"/agents/{agent.id}/conversations/{other.id}/{rest}"
+        assert browser.post(path, {"archived": "1"}).status_code == 404, path
 
 
 def test_the_switcher_lists_the_default_one_first_and_then_by_the_last_message(
@@ -121,6 +152,27 @@ def test_the_switcher_lists_the_default_one_first_and_then_by_the_last_message(
     browser.post(address(second, "name/"), {"archived": "0"})
     assert names_in(text_of(browser.get(address(first, "switch/?search=eco"), **HTMX))) == ["Second"]
     assert "called “nothing”" in text_of(browser.get(address(first, "switch/?search=nothing"), **HTMX))
+
+
+def test_the_open_one_is_listed_even_when_it_is_hidden_or_old(browser: Client, agent: Agent) -> None:
+    hidden = begin(agent, "Hidden", hidden=True)
+    assert names_in(text_of(browser.get(address(hidden)))) == ["Default conversation", "Hidden"]
+    for number in range(LISTED):
+        make_conversation(agent=agent, summary=f"No. {number}", last_message_at=timezone.now())
+    page = text_of(browser.get(address(hidden)))
+    names = names_in(page)
+    assert (len(names), names[0], names[-1]) == (LISTED, "Default conversation", "Hidden")
+    assert "Search to find others." in page
+    assert "Hidden" not in names_in(text_of(browser.get(f"/agents/{agent.id}/")))
+
+
+def test_the_switcher_goes_by_the_last_message(browser: Client, agent: Agent) -> None:
+    older, newer = begin(agent, "Older"), begin(agent, "Newer")
+    for conversation, hours in ((newer, 2), (older, 1)):
+        at = timezone.now() + timedelta(hours=hours)
+        Conversation.objects.filter(id=conversation.id).update(last_message_at=at)
+    names = names_in(text_of(browser.get(f"/agents/{agent.id}/")))
+    assert names == ["Default conversation", "Newer", "Older"]
 
 
 def test_the_switcher_marks_what_runs_and_what_waits(browser: Client, agent: Agent) -> None:
@@ -162,12 +214,19 @@ def test_a_name_is_given_and_taken_away(browser: Client, agent: Agent) -> None:
     assert conversation.summary is None
 
 
-def test_the_default_one_is_neither_archived_nor_deleted(browser: Client, agent: Agent) -> None:
+def test_the_default_one_is_neither_renamed_nor_archived_nor_deleted(browser: Client, agent: Agent) -> None:
     default = agent.conversations.get(is_default=True)
-    assert browser.post(address(default, "name/"), {"archived": "1"}).status_code == 400
-    assert browser.post(address(default, "delete/")).status_code == 400
+    for name in (default.id, "default"):
+        path = f"/agents/{agent.id}/conversations/{name}/"
+        assert browser.post(f"{path}name/", {"summary": "Tea"}).status_code == 400
+        assert browser.post(f"{path}name/", {"archived": "1"}).status_code == 400
+        assert browser.get(f"{path}name/?edit").status_code == 400
+        assert browser.post(f"{path}delete/").status_code == 400
     default.refresh_from_db()
-    assert (default.archived_at, default.deleted_at) == (None, None)
+    assert (default.summary, default.archived_at, default.deleted_at) == (None, None, None)
+    page = text_of(browser.get(f"/agents/{agent.id}/"))
+    assert "Rename" not in page
+    assert "Fork conversation" in page
 
 
 def test_a_deletion_waits_for_the_end_of_a_run(browser: Client, agent: Agent) -> None:
@@ -196,6 +255,17 @@ def test_a_fork_shows_what_it_took_over(browser: Client, agent: Agent) -> None:
     assert "First answer." not in page
     assert "Second words." not in page
     assert "Forked here." in page
+
+
+def test_a_whole_conversation_is_forked_with_one_button(browser: Client, agent: Agent) -> None:
+    tea = begin(agent, "Tea")
+    talk(tea, "First words.", "First answer.")
+    talk(tea, "Second words.", "Second answer.")
+    answer = browser.post(address(tea, "fork/"))
+    fork = Conversation.objects.get(forked_from=tea)
+    assert answer["Location"] == address(fork)
+    assert fork.entries.count() == 5
+    assert "Second answer." in text_of(browser.get(address(fork)))
 
 
 def test_a_hidden_message_says_so_and_offers_the_way_back(browser: Client, agent: Agent) -> None:
@@ -241,15 +311,34 @@ def test_who_may_not_edit_sees_no_buttons_and_is_refused(sign_in: SignIn, agent:
     page = text_of(reader.get(address(tea)))
     assert "Read this." in page
     assert names_in(page) == ["Default conversation", "Tea"]
-    for words in ("New conversation", "Rename", "Archive", "Fork here", "Hide from context"):
-        assert words not in page
+    for label in (
+        "New conversation",
+        "Rename",
+        "Archive",
+        "Fork conversation",
+        "Fork here",
+        "Hide from context",
+    ):
+        assert label not in page
     assert reader.get(address(tea, "name/?edit"), **HTMX).status_code == 403
     for path in (
         f"/agents/{agent.id}/conversations/",
         address(tea, "name/"),
         address(tea, "delete/"),
+        address(tea, "fork/"),
         address(tea, f"messages/{asked.id}/fork/"),
         address(tea, f"messages/{asked.id}/context/"),
     ):
         assert reader.post(path).status_code == 403, path
     assert agent.conversations.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_goes_into_the_conversation_that_is_open(browser: Client) -> None:
+    with installed(model := ScriptedModel()):
+        model.add(words("With milk."))
+        agent = create_agent(caller=make_caller(), draft=AgentDraft(name="clerk", model=model.handle))
+        tea = begin(agent, "Tea")
+        answer = browser.post(address(tea, "messages/"), {"text": "Tea?", "role": "user"})
+        assert answer["Location"] == address(tea)
+        assert [run.conversation_id for run in Run.objects.all()] == [tea.id]

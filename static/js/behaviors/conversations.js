@@ -1,6 +1,6 @@
 // The switcher of conversations: asks for the list when it opens, moves in it by arrow keys, opens by `s`; Escape ends a renaming.
 const switcher = () => document.getElementById("switch");
-const rows = () => [...switcher().querySelectorAll("a.conv-row, #switch-list > a, .conv-new button")];
+const rows = () => [...switcher().querySelectorAll("a.conv-row, #switch-list > a, .conv-new input")];
 
 document.addEventListener(
   "toggle",
