@@ -22,9 +22,10 @@ def fork_conversation(
     conversation_id: str,
     agent_id: str | None = None,
     message_id: str | None = None,
+    is_before: bool = False,
     hidden: bool = False,
 ) -> Conversation:
-    """A new conversation of the same agent with the same messages in context, up to and including that one.
+    """A new conversation of the same agent with the same messages in context, up to and including that one, or before it.
 
     Its system message is compiled from the memory of now, its model and window are those of its source, and what that has isolated
     is copied. A request for approval at the end stays behind: it is answered where it was asked. A run of the source may go on
@@ -33,7 +34,7 @@ def fork_conversation(
     caller.check("edit")
     with transaction.atomic():
         source = find_conversation(caller=caller, conversation_id=conversation_id, agent_id=agent_id)
-        messages = _prefix(source, message_id)
+        messages = _prefix(source, message_id, is_before=is_before)
         fork = Conversation.objects.create(
             workspace_id=source.workspace_id,
             agent=source.agent,
@@ -66,8 +67,8 @@ def fork_conversation(
     return fork
 
 
-def _prefix(source: Conversation, message_id: str | None) -> list[Message]:
-    """The messages in context behind the system message, up to and including that one. Only what a fork needs is read of them."""
+def _prefix(source: Conversation, message_id: str | None, *, is_before: bool) -> list[Message]:
+    """The messages in context behind the system message, up to that one. Only what a fork needs is read of them."""
     entries = source.entries.order_by("position").select_related("message")
     found = [
         entry.message
@@ -77,7 +78,7 @@ def _prefix(source: Conversation, message_id: str | None) -> list[Message]:
         end = next((at for at, message in enumerate(found) if message.id == message_id), None)
         if end is None:
             raise _not_in_context(source, message_id)
-        found = found[: end + 1]
+        found = found[: end if is_before else end + 1]
     if found and found[-1].role == MessageRole.APPROVAL and found[-1].tool_calls:
         found.pop()
     return found[1:]

@@ -20,7 +20,8 @@ from agents.web.context_places import ids_in_context
 from agents.web.live_frame import AskedStep
 from agents.web.live_transcript import LiveRun
 from agents.web.sockets import PatientConsumer
-from agents.web.transcript_rows import load_frame, load_run, load_transcript, runs_since
+from agents.web.transcript_rows import load_frame, load_run, runs_since
+from agents.web.transcript_windows import load_transcript
 from agents.web.workbench_page import Bench, is_last_run, line_of, open_bench
 from letta_ade.accounts.websockets import resolve_websocket, until_shut_out
 from letta_ade.core import threads

@@ -20,11 +20,14 @@ from agents.services.agent_conversations import (
 from agents.services.conversations import DEFAULT, history_of
 from agents.services.forks import fork_conversation
 from agents.services.history_edits import hide_message, show_message
+from agents.services.reruns import EDITABLE, get_editable, rerun_edited
 from agents.web.context_places import places_of
 from agents.web.conversation_rows import Switch, address_of, load_switch, title_of
+from agents.web.transcript import input_from, text_of
 from agents.web.workbench_page import Bench, open_bench
 from letta_ade.accounts.pages import PageRequest
-from letta_ade.core.errors import AdeError, Conflict, Invalid, NotFound
+from letta_ade.core import threads
+from letta_ade.core.errors import AdeError, Conflict, Forbidden, Invalid, NotFound
 
 _UNPROCESSABLE = 422
 #: Characters of a name.
@@ -151,8 +154,60 @@ def context_place(request: PageRequest, agent_id: str, conversation_id: str, mes
     if message is None:
         raise NotFound(f"The conversation has no message {message_id!r}.")
     place = places_of(bench.conversation.id, [message])[message_id]
-    context = {**bench.base, "message_id": message_id, "place": place, "has_text": bool(message.text)}
+    context = {
+        **bench.base,
+        "message_id": message_id,
+        "place": place,
+        "has_text": bool(message.text),
+        "is_input": message.role in EDITABLE,
+    }
     return render(request, "agents/partials/message_place.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+async def edit_message(
+    request: PageRequest, agent_id: str, conversation_id: str, message_id: str
+) -> HttpResponse:
+    """A message to be edited, and what happens then: its text is sent in a fork that ends before it."""
+    text, error = "", None
+    if request.method == "POST":
+        text = request.POST.get("text", "").replace("\r\n", "\n").strip()
+        try:
+            rerun = await rerun_edited(
+                caller=request.caller,
+                agent_id=agent_id,
+                conversation_id=conversation_id,
+                message_id=message_id,
+                text=text,
+            )
+        except Forbidden:
+            raise
+        except AdeError as refused:
+            error = refused
+        else:
+            return _go_to(request, address_of(rerun.fork))
+    return await threads.run(_edit_form, request, (agent_id, conversation_id, message_id), text, error)
+
+
+def _edit_form(
+    request: PageRequest, names: tuple[str, str, str], typed: str, error: AdeError | None
+) -> HttpResponse:
+    agent_id, conversation_id, message_id = names
+    bench = open_bench(request.caller, agent_id, conversation_id)
+    message = get_editable(
+        caller=request.caller, agent_id=agent_id, conversation_id=conversation_id, message_id=message_id
+    )
+    context = {
+        **bench.base,
+        "said": input_from(message, {}),
+        "address": f"{address_of(bench.conversation)}#{message_id}",
+        "typed": typed if error else text_of(message.content),
+        "error": error.message if error else "",
+    }
+    name = "agents/partials/edit_message.html" if request.htmx else "agents/edit_message.html"
+    # A form in a dialog is shown again with its error: htmx swaps no other refusal.
+    status = 200 if error is None else _UNPROCESSABLE if request.htmx else error.status
+    return render(request, name, context, status=status)
 
 
 def _go_to(request: PageRequest, address: str) -> HttpResponse:

@@ -89,6 +89,7 @@ def places(bench: Bench, items: Iterable[InputItem | TextItem]) -> str:
             message_id=item.id,
             place=item.place,
             has_text=bool(item.text),
+            is_input=isinstance(item, InputItem) and item.is_editable,
             oob="outerHTML",
         )
         for item in items

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from agents.models import Message, Step
 from agents.services.approvals import CANCELLED, EXPIRED
+from agents.services.reruns import EDITABLE
 from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
 from agents.web.compaction_items import CompactionItem
 from agents.web.context_places import Place
@@ -39,6 +40,11 @@ class InputItem:
     at: datetime
     place: Place = ""
     kind: Literal["input"] = "input"
+
+    @property
+    def is_editable(self) -> bool:
+        """It can be sent again with other words: not one that the agent is said to have written."""
+        return self.role in EDITABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

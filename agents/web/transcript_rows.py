@@ -1,92 +1,40 @@
-"""The transcript of a conversation read from the database: the newest runs, and those before them."""
+"""Runs of a conversation read from the database as the transcript shows them: stored ones, and one that goes on."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from django.db.models import Q
 
-from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease, SharedMessage, Step
+from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease, Step
 from agents.models.message import MessageRole
 from agents.runtime.events import event_from_data
 from agents.services.agent_types import facts_of
-from agents.services.conversations import history_of
 from agents.services.leases import QUEUE
 from agents.web.compaction_items import CompactionItem, compactions_of
-from agents.web.context_places import Place, places_of
+from agents.web.context_places import places_of
 from agents.web.live_frame import AskedStep, RunFrame
 from agents.web.live_transcript import LiveRun
 from agents.web.transcript import (
-    InputItem,
-    Item,
     MemoryLine,
-    NoteItem,
     Records,
     RunItem,
-    TextItem,
-    ThoughtItem,
     called_tools,
     decisions_from,
     ending_words,
     fault_from,
     input_from,
     remark_on,
-    text_of,
 )
 from agents.web.transcript_steps import memory_lines, step_from
 from letta_ade.accounts.models import ApiKey, User
 from letta_ade.core.ids import LOCAL_USER_ID
-from letta_ade.core.pagination import PageRequest, paginate
 from memory.models import BlockVersion
 
-#: Runs that are shown at once.
-WINDOW = 20
 _SAID = (MessageRole.ASSISTANT, MessageRole.TOOL, MessageRole.APPROVAL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transcript:
-    """A window of a conversation, oldest first."""
-
-    runs: tuple[RunItem, ...]
-    #: What a fork took over, above its very first run.
-    taken_over: tuple[RunItem, ...]
-    #: What the agent was born with; only above the very first run.
-    first_messages: tuple[InputItem | Item, ...]
-    #: The run before which there are more; None at the beginning.
-    older_than: str | None
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.runs and not self.first_messages and not self.taken_over
-
-    def placed(self, *, without: Collection[str] = ()) -> Iterator[InputItem | TextItem]:
-        """What is, or was, in the context and can be seen, but for what these runs said."""
-        for item in self.first_messages:
-            if isinstance(item, InputItem | TextItem) and item.place:
-                yield item
-        for run in (*self.taken_over, *self.runs):
-            if run.id not in without:
-                yield from run.placed()
-
-
-def load_transcript(agent: Agent, conversation: Conversation, *, before: str | None = None) -> Transcript:
-    """The newest runs, or those before a run. Raises NotFound for a run that the conversation has not."""
-    everything = Run.objects.filter(conversation=conversation)
-    page = PageRequest(limit=WINDOW + 1, order="desc", after=before)
-    found = paginate(everything, page)
-    runs = found[:WINDOW][::-1]
-    has_more = len(found) > WINDOW
-    return Transcript(
-        runs=tuple(run_items(agent, runs)),
-        taken_over=() if has_more else _taken_over(agent, conversation),
-        first_messages=() if has_more else _first_messages(conversation),
-        older_than=runs[0].id if has_more else None,
-    )
 
 
 def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
@@ -95,7 +43,7 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
         return []
     run_ids = [run.id for run in runs]
     steps = Step.objects.filter(run_id__in=run_ids).in_bulk()
-    rows = _messages(Q(run_id__in=run_ids) | Q(step_id__in=list(steps)))
+    rows = messages_of(Q(run_id__in=run_ids) | Q(step_id__in=list(steps)))
     records = _records(agent, steps, rows, runs[0].conversation_id)
     step_ids = _step_ids_by_run(steps)
     marks = compactions_of(runs[0].conversation, runs)
@@ -120,31 +68,21 @@ def _step_ids_by_run(steps: Mapping[str, Step]) -> dict[str, list[str]]:
     return found
 
 
-def _taken_over(agent: Agent, conversation: Conversation) -> tuple[RunItem, ...]:
-    """What a fork took over of other conversations, by the runs that said it; of a run only what is in the fork's history."""
-    if not conversation.forked_from_id:
-        return ()
-    shared = SharedMessage.objects.filter(conversation=conversation).values("message_id")
-    rows = _messages(Q(id__in=shared))
-    runs = list(
-        Run.objects.filter(id__in={row.run_id for row in rows if row.run_id}).order_by("created_at", "id")
-    )
-    if not runs:
-        return ()
+def ended_run_items(
+    agent: Agent, conversation: Conversation, runs: Sequence[Run], rows: Sequence[Message]
+) -> list[RunItem]:
+    """Runs that have ended, as these of their messages tell them to a conversation that took them over; oldest first."""
     steps = Step.objects.filter(run__in=runs).in_bulk()
     records = _records(agent, steps, rows, conversation.id)
     step_ids = _step_ids_by_run(steps)
-    number = _steps_before(runs[0])
-    day_before: object = None
+    number, day_before = _steps_before(runs[0]), _day_before(runs[0])
     items = []
     for run in runs:
         day = run.created_at if run.created_at.date() != day_before else None
         day_before = run.created_at.date()
-        item = _ended_run(run, rows, step_ids[run.id], records, number, day)
-        # How the run ended is told where it ran.
-        items.append(replace(item, fault=None, ending="", remark=""))
+        items.append(_ended_run(run, rows, step_ids[run.id], records, number, day))
         number += len(step_ids[run.id])
-    return tuple(items)
+    return items
 
 
 def _with_marks(run: RunItem, marks: Sequence[CompactionItem]) -> RunItem:
@@ -202,7 +140,7 @@ def _asked_step(run: Run, agent: Agent) -> AskedStep | None:
     step = Step.objects.filter(id=answer.step_id).exclude(run=run).select_related("run").first()
     if step is None:
         return None
-    rows = [message for message in _messages(Q(step=step)) if message.run_id != run.id]
+    rows = [message for message in messages_of(Q(step=step)) if message.run_id != run.id]
     said = _of_steps(step.run, rows, [step.id])
     earlier = step.run.steps.filter(number__lte=step.number).count()
     return AskedStep(
@@ -214,7 +152,8 @@ def _asked_step(run: Run, agent: Agent) -> AskedStep | None:
     )
 
 
-def _messages(which: Q) -> list[Message]:
+def messages_of(which: Q) -> list[Message]:
+    """These messages without what only searches need, oldest first."""
     return list(Message.objects.filter(which).defer("search", "text").order_by("created_at", "id"))
 
 
@@ -255,7 +194,7 @@ def _ended_run(
     tools = called_tools(rows)
     if answers and not all(item["tool_call_id"] in tools for item in answers[0].approvals or ()):
         # They were asked in a run that is further up than this window.
-        tools = called_tools(_messages(Q(step_id=answers[0].step_id)))
+        tools = called_tools(messages_of(Q(step_id=answers[0].step_id)))
     return RunItem(
         id=run.id,
         decisions=decisions_from(answers, records.names, tools),
@@ -350,37 +289,3 @@ def _day_before(run: Run) -> object:
     runs = Run.objects.filter(earlier, conversation_id=run.conversation_id).order_by("-created_at", "-id")
     moment = runs.values_list("created_at", flat=True).first()
     return moment.date() if moment is not None else None
-
-
-def _first_messages(conversation: Conversation) -> tuple[InputItem | Item, ...]:
-    rows = history_of(conversation).filter(run=None, is_err=False)
-    rows = (
-        rows.exclude(role__in=[MessageRole.SYSTEM, MessageRole.SUMMARY])
-        .defer("search", "text")
-        .order_by("created_at", "id")
-    )
-    found = list(rows[:WINDOW])
-    places = places_of(conversation.id, found)
-    return tuple(item for message in found for item in _first_items(message, places.get(message.id, "")))
-
-
-def _first_items(message: Message, place: Place) -> list[InputItem | Item]:
-    """What a message shows that the agent was born with: words sent by a tool as words, and no returns of that tool."""
-    text = text_of(message.content)
-    match message.role:
-        case MessageRole.TOOL:
-            return []
-        case MessageRole.ASSISTANT if message.tool_calls:
-            thought = [ThoughtItem(id=f"thought-{message.id}", text=text)] if text else []
-            words = [_words_of(call["arguments"]) for call in message.tool_calls]
-            return [*thought, TextItem(id=message.id, text="\n\n".join(words), place=place)]
-        case MessageRole.ASSISTANT:
-            return [TextItem(id=message.id, text=text, place=place)]
-        case MessageRole.USER if text.startswith('{"type": "login"'):
-            return [NoteItem(id=message.id, text="The agent was told that somebody has come.")]
-        case _:
-            return [input_from(message, {}, place=place)]
-
-
-def _words_of(arguments: str) -> str:
-    return str(json.loads(arguments).get("message", ""))

@@ -20,7 +20,8 @@ from agents.web.conversation_pages import switch_of
 from agents.web.conversation_rows import address_of
 from agents.web.image_parts import image_parts
 from agents.web.replies import answer, refusal
-from agents.web.transcript_rows import inputs_of, load_transcript
+from agents.web.transcript_rows import inputs_of
+from agents.web.transcript_windows import load_transcript
 from agents.web.workbench_page import open_bench, page_context
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
@@ -46,14 +47,15 @@ def workbench_page(request: PageRequest, agent_id: str, conversation_id: str | N
 
 
 @require_GET
-def older_runs(request: PageRequest, agent_id: str, conversation_id: str = DEFAULT) -> HttpResponse:
-    """The runs before one, for the top of the transcript. Without script: a page of its own."""
+def transcript_window(request: PageRequest, agent_id: str, conversation_id: str = DEFAULT) -> HttpResponse:
+    """The runs `before` or `after` one, or those `around` what an address names. Without script: a page of its own."""
     bench = open_bench(request.caller, agent_id, conversation_id)
-    transcript = load_transcript(bench.agent, bench.conversation, before=request.GET.get("before"))
+    wanted = {name: request.GET.get(name) or None for name in ("before", "after", "around")}
+    transcript = load_transcript(bench.agent, bench.conversation, **wanted)
     context = {**bench.base, "transcript": transcript, "address": address_of(bench.conversation)}
     if request.htmx:
         return render(request, "agents/partials/runs.html", context)
-    return render(request, "agents/workbench_older.html", context)
+    return render(request, "agents/workbench_window.html", context)
 
 
 @require_POST

@@ -22,7 +22,7 @@ from agents.web.background_view import load_background
 from agents.web.conversation_rows import title_of
 from agents.web.image_parts import MOST_IMAGES
 from agents.web.run_line import Phase, RunLine, end_of
-from agents.web.transcript_rows import load_transcript
+from agents.web.transcript_windows import load_transcript
 from agents.web.waiting_card import load_card
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import AdeError

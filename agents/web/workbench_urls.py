@@ -18,7 +18,7 @@ from agents.web import (
 _of_a_conversation = [
     path("", workbench.workbench_page, name="detail"),
     path("messages/", workbench.send_message, name="send"),
-    path("messages/older/", workbench.older_runs, name="older"),
+    path("transcript/", workbench.transcript_window, name="transcript"),
     path("answers/", answers.answer_calls, name="answers"),
     path("stop/", workbench.stop, name="stop"),
     path("blocks/", workbench_parts.blocks_part, name="blocks"),
@@ -32,6 +32,7 @@ _of_a_named_one = [
     path("delete/", conversation_pages.delete_page, name="delete_conversation"),
     path("fork/", conversation_pages.fork_here, name="fork_all"),
     path("messages/<str:message_id>/fork/", conversation_pages.fork_here, name="fork"),
+    path("messages/<str:message_id>/edit/", conversation_pages.edit_message, name="edit_message"),
     path("messages/<str:message_id>/context/", conversation_pages.context_place, name="place"),
 ]
 

@@ -284,6 +284,24 @@ def test_a_hidden_message_says_so_and_offers_the_way_back(browser: Client, agent
     assert tea.entries.filter(message=asked).exists()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_form_of_an_edited_message_says_that_it_forks(browser: Client, agent: Agent) -> None:
+    tea = begin(agent, "Tea")
+    asked, answered = talk(tea, "Two <b>sugars</b>.", "Yes.")
+    here = address(tea, f"messages/{asked.id}/edit/")
+    assert f'href="{here}"' in text_of(browser.get(address(tea)))
+    extras: tuple[dict[str, Any], ...] = ({}, HTMX)
+    for extra in extras:
+        form = text_of(browser.get(here, **extra))
+        assert "Two &lt;b&gt;sugars&lt;/b&gt;." in form
+        assert "The conversation is forked before this message" in form
+    refused = browser.post(here, {"text": " "}, **HTMX)
+    assert refused.status_code == 422
+    assert "Write a message first." in refused.content.decode()
+    assert browser.get(address(tea, f"messages/{answered.id}/edit/")).status_code == 400
+    assert agent.conversations.count() == 2
+
+
 def test_a_message_is_not_hidden_while_a_run_goes_on(browser: Client, agent: Agent) -> None:
     tea = begin(agent, "Tea")
     asked, _ = talk(tea, "Keep this.", "Yes.")
@@ -317,6 +335,7 @@ def test_who_may_not_edit_sees_no_buttons_and_is_refused(sign_in: SignIn, agent:
         "Archive",
         "Fork conversation",
         "Fork here",
+        "Edit and run again",
         "Hide from context",
     ):
         assert label not in page
@@ -327,6 +346,7 @@ def test_who_may_not_edit_sees_no_buttons_and_is_refused(sign_in: SignIn, agent:
         address(tea, "delete/"),
         address(tea, "fork/"),
         address(tea, f"messages/{asked.id}/fork/"),
+        address(tea, f"messages/{asked.id}/edit/"),
         address(tea, f"messages/{asked.id}/context/"),
     ):
         assert reader.post(path).status_code == 403, path

@@ -1,4 +1,4 @@
-// `data-copy="text"` puts the text on the clipboard and says so; `data-copy-from="id"` copies what an element shows.
+// `data-copy="text"` puts the text on the clipboard and says so; `data-copy-from="id"` copies what an element shows, `data-copy-link="id"` its address.
 import { notify } from "./notices.js";
 
 async function write(text) {
@@ -15,11 +15,12 @@ async function write(text) {
 }
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest?.("[data-copy], [data-copy-from]");
+  const button = event.target.closest?.("[data-copy], [data-copy-from], [data-copy-link]");
   if (!button) return;
   event.preventDefault();
   const source = document.getElementById(button.dataset.copyFrom ?? "");
-  const text = button.dataset.copy ?? source?.value ?? source?.textContent ?? "";
+  const link = "copyLink" in button.dataset ? `${location.href.split("#")[0]}#${button.dataset.copyLink}` : undefined;
+  const text = button.dataset.copy ?? link ?? source?.value ?? source?.textContent ?? "";
   try {
     await write(text.trim());
     button.dataset.copied = "";

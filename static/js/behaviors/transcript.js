@@ -66,7 +66,8 @@ function drawAll() {
 // The scroller is reversed, 0 is the newest line: the browser holds on to the end, or to what is read further up.
 const toNewest = document.querySelector("[data-to-newest]");
 scroller?.addEventListener("scroll", () => (toNewest.hidden = scroller.scrollTop > -160), { passive: true });
-toNewest?.addEventListener("click", () => (scroller.scrollTop = 0));
+// After windows.js, which may have to put the newest runs together first.
+toNewest?.addEventListener("click", () => requestAnimationFrame(() => (scroller.scrollTop = 0)));
 
 // ---- spoken -------------------------------------------------------------------------------------------------------------------
 const region = document.getElementById("spoken");
@@ -91,22 +92,6 @@ function speak() {
   }
 }
 
-// ---- addresses ----------------------------------------------------------------------------------------------------------------
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy-link]");
-  if (!button) return;
-  const address = new URL(location.href);
-  address.hash = button.dataset.copyLink;
-  const { notify } = await import("./notices.js");
-  try {
-    await navigator.clipboard.writeText(address.href);
-    notify("ok", "Copied the address of this message.", "");
-  } catch {
-    location.hash = button.dataset.copyLink;
-    notify("ok", "The browser refused to copy.", "The address of this message is in the address bar.");
-  }
-});
-
 let frame = 0;
 new MutationObserver(() => {
   frame ||= requestAnimationFrame(() => {
@@ -117,4 +102,3 @@ new MutationObserver(() => {
 }).observe(log, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["data-live"] });
 
 drawAll();
-if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView({ block: "center" });

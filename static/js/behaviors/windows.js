@@ -1,0 +1,183 @@
+// The transcript in windows: older and newer ones are fetched as they come near, far ones are taken out, and an address leads to its message.
+const scroller = document.getElementById("scroll");
+const newest = document.querySelector(".window[data-newest]");
+const runs = document.getElementById("runs");
+const toNewest = document.querySelector("[data-to-newest]");
+const address = scroller?.dataset.transcript;
+//: Windows besides the newest one, and runs in that.
+const MOST_WINDOWS = 5;
+const MOST_RUNS = 60;
+const NEAR_PX = 900;
+let isLoading = false;
+
+const others = () => [...scroller.querySelectorAll(".window:not([data-newest])")];
+const link = (window, way) => window.querySelector(`:scope > .older > [data-window="${way}"]`);
+
+// What is seen stays where it is, whatever comes or goes above and below.
+function keepStill(change) {
+  const middle = scroller.getBoundingClientRect();
+  const anchor = [...scroller.querySelectorAll(".run")].find((run) => run.getBoundingClientRect().bottom > middle.top + 40);
+  const before = anchor?.getBoundingClientRect().top;
+  scroller.classList.add("is-moved");
+  change();
+  if (anchor?.isConnected) scroller.scrollTop += anchor.getBoundingClientRect().top - before;
+  scroller.classList.remove("is-moved");
+}
+
+async function fetchWindow(query) {
+  const answer = await fetch(`${address}?${query}`, { headers: { "HX-Request": "true" } });
+  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+  const html = document.createElement("template");
+  html.innerHTML = await answer.text();
+  const window = html.content.querySelector(".window");
+  // A run that is on the page already, since the window reaches it, is not drawn twice.
+  let hasMet = false;
+  for (const run of window.querySelectorAll(".run")) {
+    if (!document.getElementById(run.id)) continue;
+    run.remove();
+    hasMet = true;
+  }
+  if (hasMet) link(window, "newer")?.parentElement.remove();
+  return { window, hasMet };
+}
+
+function put(window, place, where) {
+  place[where](window);
+  htmx.process(window);
+}
+
+function wayTo(window, way) {
+  if (link(window, way)) return;
+  const edge = [...window.querySelectorAll(".run")].at(way === "older" ? 0 : -1);
+  if (!edge) return;
+  const row = document.getElementById(`way-${way}`).content.firstElementChild.cloneNode(true);
+  row.firstElementChild.href = `${address}?${way === "older" ? "before" : "after"}=${edge.id}`;
+  window[way === "older" ? "prepend" : "append"](row);
+}
+
+async function load(button) {
+  if (isLoading) return;
+  isLoading = true;
+  const way = button.dataset.window;
+  const from = button.closest(".window");
+  button.parentElement.setAttribute("aria-busy", "true");
+  try {
+    const { window, hasMet } = await fetchWindow(new URL(button.href).searchParams);
+    if (!button.isConnected) return;
+    keepStill(() => {
+      button.parentElement.remove();
+      if (way === "older") {
+        link(window, "newer")?.parentElement.remove();
+        put(window, from, "before");
+      } else {
+        link(window, "older")?.parentElement.remove();
+        if (window.querySelector(".run")) put(window, from, "after");
+        if (hasMet) link(newest, "older")?.parentElement.remove();
+      }
+      trim(way);
+    });
+  } catch {
+    button.parentElement.removeAttribute("aria-busy");
+    button.dataset.failed = "";
+  } finally {
+    isLoading = false;
+  }
+  requestAnimationFrame(look);
+}
+
+function trim(way) {
+  const all = others();
+  for (const far of all.slice(way === "older" ? MOST_WINDOWS : 0, way === "older" ? undefined : Math.max(0, all.length - MOST_WINDOWS))) far.remove();
+  const rest = others();
+  if (!rest.length) return;
+  if (way === "newer" && all.length > rest.length) wayTo(rest[0], "older");
+  if (way === "older" && all.length > rest.length) wayTo(rest.at(-1), "newer");
+}
+
+// Between the newest window and the others nothing may be missing, once the newest line is seen.
+function isTorn() {
+  const last = others().at(-1);
+  return Boolean(last && link(last, "newer"));
+}
+
+function mend() {
+  for (const each of others()) each.remove();
+  wayTo(newest, "older");
+}
+
+function look() {
+  if (!scroller || scroller.hidden || isLoading) return;
+  if (isTorn() && scroller.scrollTop > -40) mend();
+  const frame = scroller.getBoundingClientRect();
+  const near = [...scroller.querySelectorAll("[data-window]")].find((button) => {
+    if ("failed" in button.dataset || (button.closest("[data-newest]") && isTorn())) return false;
+    const box = button.getBoundingClientRect();
+    return box.bottom > frame.top - NEAR_PX && box.top < frame.bottom + NEAR_PX;
+  });
+  if (near) load(near);
+}
+
+// ---- to the message of an address ------------------------------------------------------------------------------------------------
+function mark(element) {
+  for (const each of document.querySelectorAll("[data-found]")) each.removeAttribute("data-found");
+  element.setAttribute("data-found", "");
+  element.scrollIntoView({ block: "center" });
+}
+
+// Leads to an element of the transcript, fetching what stands around it; false when it is not there.
+export async function goTo(id) {
+  let element = document.getElementById(id);
+  if (!element || !scroller.contains(element)) {
+    if (!address || !/(run|step|message)-[0-9a-f]{8}-/.test(id)) return false;
+    isLoading = true;
+    try {
+      for (const each of others()) each.remove();
+      const { window } = await fetchWindow(new URLSearchParams({ around: id }));
+      if (window.querySelector(".run, .step")) {
+        link(newest, "older")?.parentElement.remove();
+        put(window, newest, "before");
+      }
+      element = document.getElementById(id) ?? document.getElementById(window.dataset.around);
+    } catch {
+      wayTo(newest, "older");
+      return false;
+    } finally {
+      isLoading = false;
+    }
+  }
+  if (element) mark(element);
+  requestAnimationFrame(look);
+  return Boolean(element);
+}
+
+async function follow() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  if (!id || (await goTo(id)) || !/^(run|step|message)-/.test(id)) return;
+  const { notify } = await import("./notices.js");
+  notify("warn", "This conversation has no such message.", "It may have been deleted with its run, or is in another conversation.");
+}
+
+if (scroller) {
+  scroller.addEventListener("scroll", look, { passive: true });
+  scroller.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-window]");
+    if (!button || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    delete button.dataset.failed;
+    load(button);
+  });
+  toNewest.addEventListener("click", () => {
+    if (isTorn()) mend();
+  });
+  // A page that stays open for days does not grow for ever.
+  new MutationObserver(() => {
+    if (runs.childElementCount <= MOST_RUNS || scroller.scrollTop < -40) return;
+    for (const each of others()) each.remove();
+    while (runs.childElementCount > MOST_RUNS / 2) runs.firstElementChild.remove();
+    for (const each of [...newest.children]) if (each !== runs) each.remove();
+    wayTo(newest, "older");
+  }).observe(runs, { childList: true });
+  addEventListener("hashchange", follow);
+  follow();
+  look();
+}
