@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from agents.api.raw_messages import raw_messages
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("letta_ade.web.urls")),
     path("", include("agents.web.urls")),
+    # A page's data in the shape of the API: pages do not know that shape.
+    path("agents/<str:agent_id>/conversations/<str:conversation_id>/raw/", raw_messages, name="raw_messages"),
     path("inbox/", include("agents.web.inbox_urls")),
     path("", include("memory.web.urls")),
     path("", include("tools.web.urls")),

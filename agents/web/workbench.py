@@ -18,6 +18,7 @@ from agents.services.run_requests import InputMessage, RunRequest
 from agents.services.runs import get_run_for
 from agents.web.conversation_pages import switch_of
 from agents.web.conversation_rows import address_of
+from agents.web.debug_view import load_debug_window
 from agents.web.image_parts import image_parts
 from agents.web.replies import answer, refusal
 from agents.web.transcript_rows import inputs_of
@@ -30,6 +31,8 @@ from letta_ade.core.errors import AdeError, Conflict, Invalid, NotFound
 from letta_ade.llm.messages import TextPart
 
 Role = Literal["user", "system"]
+#: How a conversation can be looked at; the first one needs no name in the address.
+VIEWS = ("chat", "debug", "raw")
 
 
 @require_GET
@@ -42,8 +45,27 @@ def workbench_page(request: PageRequest, agent_id: str, conversation_id: str | N
     if conversation_id is not None and bench.conversation.is_default:
         return redirect(address_of(bench.conversation))
     is_switching = bool(request.GET.keys() & {"search", "archived"})
-    context = {**page_context(bench), "switch": switch_of(request, bench), "is_switching": is_switching}
+    view = request.GET.get("view", "")
+    context = {
+        **page_context(bench),
+        "switch": switch_of(request, bench),
+        "is_switching": is_switching,
+        "address": address_of(bench.conversation),
+        "views": VIEWS,
+        "view": view if view in VIEWS else VIEWS[0],
+        "debug": load_debug_window(bench.conversation) if view == "debug" else None,
+    }
     return render(request, "agents/workbench.html", context)
+
+
+@require_GET
+def debug_window(request: PageRequest, agent_id: str, conversation_id: str = DEFAULT) -> HttpResponse:
+    """The newest stored messages as they are, or those `before` one."""
+    bench = open_bench(request.caller, agent_id, conversation_id)
+    if not request.htmx:
+        return redirect(f"{address_of(bench.conversation)}?view=debug")
+    debug = load_debug_window(bench.conversation, before=request.GET.get("before") or None)
+    return render(request, "agents/partials/debug_window.html", {**bench.base, "debug": debug})
 
 
 @require_GET

@@ -19,6 +19,7 @@ _of_a_conversation = [
     path("", workbench.workbench_page, name="detail"),
     path("messages/", workbench.send_message, name="send"),
     path("transcript/", workbench.transcript_window, name="transcript"),
+    path("debug/", workbench.debug_window, name="debug"),
     path("answers/", answers.answer_calls, name="answers"),
     path("stop/", workbench.stop, name="stop"),
     path("blocks/", workbench_parts.blocks_part, name="blocks"),

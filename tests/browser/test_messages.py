@@ -1,4 +1,4 @@
-"""What is done at a message in a real browser: copied, linked, edited and run again."""
+"""Messages in a real browser: copied, linked, edited and run again, and seen in each of the three views."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ import pytest
 from letta_client import Letta
 from playwright.sync_api import expect
 
-from tests.browser.bench import answer_of, expect_end, workbench
+from tests.browser.bench import answer_of, expect_end, say, workbench
 from tests.browser.conftest import OpenPages
-from tests.support.server import RunningServer
-
-
-@pytest.fixture
-def server(slow_server: RunningServer) -> RunningServer:
-    return slow_server
 
 
 @pytest.fixture
@@ -89,3 +83,28 @@ def test_the_address_of_an_old_message_leads_to_it(open_page: OpenPages, sdk: Le
         expect(page.locator(".msg-user", has_text="Tea number 44.")).to_be_in_viewport()
         page.evaluate("() => (location.hash = 'message-00000000-0000-4000-8000-000000000000')")
         expect(page.get_by_text("This conversation has no such message.")).to_be_visible()
+
+
+def test_the_views_are_named_in_the_address_and_follow_the_run(open_page: OpenPages, agent: Any) -> None:
+    with workbench(open_page, agent) as page:
+        page.locator("#views").get_by_role("link", name="Debug").click()
+        page.wait_for_url("**/?view=debug")
+        debug = page.locator("#view-debug")
+        expect(debug.locator("[data-role=system]")).to_have_count(1)
+        say(page, "Hello <img src=x onerror=document.title='run'>")
+        expect_end(page)
+        expect(debug.locator("[data-role=user]").last).to_contain_text("onerror")
+        expect(debug.locator("[data-role=assistant]").last).to_contain_text("in context")
+        expect(debug.locator("[data-role=user]").last).to_contain_text("end_turn")
+        page.locator("#views").get_by_role("link", name="Raw").click()
+        raw = page.locator("#view-raw")
+        expect(raw).to_contain_text('"message_type": "user_message"')
+        expect(debug).to_be_hidden()
+        page.reload()
+        expect(raw).to_contain_text("onerror=document.title='run'")
+        assert raw.locator("img").count() == 0
+        page.go_back()
+        expect(debug).to_be_visible()
+        page.go_back()
+        expect(page.locator("#log")).to_be_visible()
+        assert "run" not in page.title()

@@ -1,4 +1,6 @@
 // The transcript in windows: older and newer ones are fetched as they come near, far ones are taken out, and an address leads to its message.
+import { showView } from "./views.js";
+
 const scroller = document.getElementById("scroll");
 const newest = document.querySelector(".window[data-newest]");
 const runs = document.getElementById("runs");
@@ -145,7 +147,10 @@ export async function goTo(id) {
       isLoading = false;
     }
   }
-  if (element) mark(element);
+  if (element) {
+    showView("chat");
+    mark(element);
+  }
   requestAnimationFrame(look);
   return Boolean(element);
 }
