@@ -115,13 +115,52 @@ def test_what_is_typed_meanwhile_waits_and_is_then_sent(open_page: OpenPages, ag
         say(page, "never sent")
         say(page, "Hello there")
         expect(page.locator(".queue")).to_have_count(2)
-        page.locator(".queue", has_text="never sent").get_by_role("button").click()
+        page.locator(".queue", has_text="never sent").get_by_role("button", name="Remove").click()
         expect(page.locator(".queue")).to_have_count(1)
         page.locator("#stop").click()
         expect(page.locator(".msg-user")).to_have_count(2)
         expect(page.locator(".msg-user").last).to_contain_text("Hello there")
         expect_end(page)
         expect(page.locator(".queue")).to_have_count(0)
+
+
+def test_queued_messages_are_edited_and_kept_over_a_reload_and_sent_in_order(
+    open_page: OpenPages, agent: Any
+) -> None:
+    with workbench(open_page, agent) as page:
+        say(page, "/slow 3000")
+        expect(page.locator("#runline[data-busy]")).to_be_visible()
+        say(page, "First in the queue")
+        page.get_by_label("Role", exact=True).select_option("system")
+        say(page, "Second in the queue")
+        page.reload()
+        expect(page.locator("#bench")).to_have_attribute("data-link", "ready")
+        rows = page.locator(".queue")
+        expect(rows).to_have_count(2)
+        expect(rows.last.locator(".chip")).to_have_text("system")
+        expect(rows.first.locator(".chip")).to_be_hidden()
+
+        rows.first.get_by_role("button", name="Edit").click()
+        field = rows.first.get_by_role("textbox")
+        expect(field).to_be_focused()
+        field.fill("Thrown away")
+        field.press("Escape")
+        expect(rows.first).to_contain_text("Queued: First in the queue")
+        expect(page.locator("#runline[data-busy]")).to_be_visible()
+
+        rows.first.get_by_role("button", name="Edit").click()
+        field.fill("First, edited")
+        page.locator("#stop").click()
+        expect_end(page, "cancelled")
+        # What is being edited waits, and so does what stands behind it.
+        expect(rows).to_have_count(2)
+        field.press("Control+Enter")
+        expect(rows).to_have_count(0)
+        expect(page.locator(".msg-user")).to_have_count(3)
+        expect_end(page)
+        said = [each.strip() for each in page.locator(".msg-user .msg-body").all_inner_texts()]
+        assert said == ["/slow 3000", "First, edited", "Second in the queue"]
+        assert "system" in page.locator(".msg-user .msg-head").last.inner_text()
 
 
 def test_a_provider_error_is_told_in_its_words_and_can_be_tried_again(

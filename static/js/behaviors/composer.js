@@ -1,6 +1,8 @@
 // The composer: sends, queues while a run goes on, stops it. What was typed survives errors, lost sockets and a reload.
+import { read, write } from "./drafts.js";
 import { startImages } from "./images.js";
 import { notify } from "./notices.js";
+import { startQueue } from "./queue.js";
 
 const form = document.getElementById("compose");
 if (form) start();
@@ -8,11 +10,8 @@ if (form) start();
 function start() {
   const say = document.getElementById("say");
   const role = document.getElementById("role");
-  const places = document.getElementById("queue");
   const { conversation } = document.getElementById("bench").dataset;
   const draftKey = `ade-draft-${conversation}`;
-  const queueKey = `ade-queue-${conversation}`;
-  let queue = JSON.parse(read(queueKey) ?? "[]");
   let isSending = false;
   // The run that an answer named, until the page has seen it begin.
   let awaited = null;
@@ -24,6 +23,7 @@ function start() {
   const isWaiting = () => waiting.hasAttribute("data-request");
   const isHeld = () => isBusy() || isWaiting();
   const images = startImages(form, () => {});
+  const queue = startQueue(`ade-queue-${conversation}`, () => sendNext());
 
   function grow() {
     say.rows = 1;
@@ -31,33 +31,12 @@ function start() {
     while (say.rows < most && say.scrollHeight > say.clientHeight + 1) say.rows += 1;
   }
 
-  function keep() {
-    write(draftKey, say.value);
-    // Images are too large for the storage; how many there were is told after a reload.
-    const kept = queue.map(({ images: files, ...message }) => ({ ...message, lost: files?.length ?? message.lost ?? 0 }));
-    write(queueKey, queue.length ? JSON.stringify(kept) : "");
-  }
+  const keep = () => write(draftKey, say.value);
 
   function show() {
     say.placeholder = isBusy() ? say.dataset.busy : isWaiting() ? say.dataset.waiting : say.dataset.idle;
     form.toggleAttribute("data-busy", isBusy());
     form.toggleAttribute("data-held", isHeld());
-    places.replaceChildren(
-      ...queue.map((message) => {
-        const row = document.getElementById("queue-row").content.firstElementChild.cloneNode(true);
-        const count = message.images?.length ?? 0;
-        const more = count ? ` (${count} ${count === 1 ? "image" : "images"})` : "";
-        row.querySelector(".clip").textContent = `Queued: ${message.text}${more}`;
-        const remove = row.querySelector("button");
-        remove.addEventListener("click", () => {
-          queue = queue.filter((each) => each !== message);
-          keep();
-          show();
-          say.focus();
-        });
-        return row;
-      }),
-    );
   }
 
   async function post(address, fields) {
@@ -84,7 +63,7 @@ function start() {
     isSending = false;
     if (answer?.ok) expect(answer.data.run_id);
     else if (answer?.status === 409) {
-      queue.unshift(message);
+      queue.putBack(message);
       if (!isHeld()) notify("warn", "Not sent yet.", answer.data.message ?? "Something else goes on.");
     } else if (answer) {
       giveBack(message);
@@ -116,7 +95,7 @@ function start() {
     // The id makes a repeat of this very message harmless.
     const message = { text, role: role.value, otid: crypto.randomUUID?.() ?? "", images: images.take() };
     say.value = "";
-    if (isHeld() || isSending || queue.length) queue.push(message);
+    if (isHeld() || isSending || queue.length) queue.add(message);
     else send(message);
     grow();
     keep();
@@ -126,9 +105,8 @@ function start() {
 
   function sendNext() {
     if (isHeld() || isSending || !queue.length) return;
-    const next = queue.shift();
-    show();
-    send(next);
+    const next = queue.take();
+    if (next) send(next);
   }
 
   async function stop() {
@@ -183,29 +161,11 @@ function start() {
   observer.observe(waiting, { attributes: true });
 
   say.value = read(draftKey) ?? "";
-  for (const message of queue.filter((each) => each.lost)) {
-    queue = queue.filter((each) => each !== message);
+  for (const message of queue.takeBroken()) {
     giveBack(message);
     notify("warn", "A queued message was taken back.", "Its images were lost when the page was left. Add them again.");
   }
   grow();
   show();
   sendNext();
-}
-
-function read(key) {
-  try {
-    return sessionStorage.getItem(key);
-  } catch {
-    return null; // storage is off: the field keeps the text until the page is left
-  }
-}
-
-function write(key, value) {
-  try {
-    if (value) sessionStorage.setItem(key, value);
-    else sessionStorage.removeItem(key);
-  } catch {
-    // as above
-  }
 }
