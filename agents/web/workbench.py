@@ -51,6 +51,7 @@ def workbench_page(request: PageRequest, agent_id: str, conversation_id: str | N
         "switch": switch_of(request, bench),
         "is_switching": is_switching,
         "address": address_of(bench.conversation),
+        "find": request.GET.get("find", "").strip(),
         "views": VIEWS,
         "view": view if view in VIEWS else VIEWS[0],
         "debug": load_debug_window(bench.conversation) if view == "debug" else None,

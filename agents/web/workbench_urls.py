@@ -10,6 +10,7 @@ from agents.web import (
     compactions,
     conversation_pages,
     image_parts,
+    transcript_search,
     workbench,
     workbench_parts,
 )
@@ -19,6 +20,7 @@ _of_a_conversation = [
     path("", workbench.workbench_page, name="detail"),
     path("messages/", workbench.send_message, name="send"),
     path("transcript/", workbench.transcript_window, name="transcript"),
+    path("transcript/search/", transcript_search.search_transcript, name="find"),
     path("debug/", workbench.debug_window, name="debug"),
     path("answers/", answers.answer_calls, name="answers"),
     path("stop/", workbench.stop, name="stop"),

@@ -108,3 +108,38 @@ def test_the_views_are_named_in_the_address_and_follow_the_run(open_page: OpenPa
         page.go_back()
         expect(page.locator("#log")).to_be_visible()
         assert "run" not in page.title()
+
+
+def test_words_are_found_further_up_and_one_match_after_the_other(
+    open_page: OpenPages, sdk: Letta, agent: Any
+) -> None:
+    for number in range(30):
+        sdk.agents.messages.create(
+            agent.id, input=f"Tea number {number}, {'oolong' if number % 14 == 2 else 'mint'}."
+        )
+    with workbench(open_page, agent) as page:
+        page.locator("#log").click()
+        page.keyboard.press("f")
+        field = page.get_by_label("Words said in this conversation")
+        expect(field).to_be_focused()
+        field.fill("OOLONG")
+        count, current = page.locator("#find-count"), page.locator("[data-found]")
+        expect(count).to_have_text("2 of 2")
+        expect(current).to_contain_text("Tea number 16, oolong.")
+        expect(current).to_be_in_viewport()
+        field.press("Enter")
+        expect(count).to_have_text("1 of 2")
+        expect(current).to_contain_text("Tea number 2, oolong.")
+        expect(current).to_be_in_viewport()
+        assert page.evaluate("() => [...CSS.highlights.get('found-now')].map(String)") == ["oolong"]
+        page.get_by_role("button", name="Later match").click()
+        expect(count).to_have_text("2 of 2")
+        assert page.url.endswith("?find=OOLONG")
+        page.reload()
+        expect(count).to_have_text("2 of 2")
+        field.fill("nobody said this")
+        expect(count).to_have_text("no match")
+        field.press("Escape")
+        expect(field).to_be_hidden()
+        expect(page.get_by_role("button", name="Search in this conversation")).to_be_focused()
+        assert "find" not in page.url

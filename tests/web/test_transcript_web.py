@@ -1,4 +1,4 @@
-"""Windows of a transcript: the newest runs, those before and after one, and those around what an address names."""
+"""Windows of a transcript, newest, beside a run or around what an address names; and the words that are found in it."""
 
 from __future__ import annotations
 
@@ -161,3 +161,45 @@ def test_a_window_is_a_page_of_its_own_without_script(browser: Client, agent: Ag
     page = response.content.decode()
     assert "Question 4." in page
     assert f'href="/agents/{agent.id}/"' in page
+
+
+def find(browser: Client, agent: Agent, words: str) -> dict[str, Any]:
+    response = browser.get(f"/agents/{agent.id}/transcript/search/", {"find": words})
+    assert response.status_code == 200
+    return dict(response.json())
+
+
+def test_what_was_said_is_found_in_its_order(browser: Client, agent: Agent) -> None:
+    run = talk(default_of(agent), 12)[1]
+    question, answer = Message.objects.filter(run=run).order_by("created_at")
+    assert find(browser, agent, "ON 1.") == {"total": 1, "ids": [question.id]}
+    assert find(browser, agent, "answer 1.")["ids"] == [answer.id]
+    assert find(browser, agent, " question ")["total"] == 12
+    assert find(browser, agent, "100%")["total"] == 0
+    assert find(browser, agent, " ") == {"total": 0, "ids": []}
+    assert find(browser, agent, "nul\0l")["total"] == 0
+
+
+def test_a_search_stays_in_its_conversation_and_out_of_its_system_message(
+    browser: Client, agent: Agent
+) -> None:
+    default = default_of(agent)
+    other = make_conversation(agent=agent)
+    make_message(conversation=other, text="Elsewhere is a pump.")
+    make_message(conversation=default, role="tool", text="A pump in a return.")
+    sent = make_message(conversation=default, role="system", run=make_run(conversation=default), text="Pump!")
+    system = default.entries.order_by("position")[0].message
+    assert find(browser, agent, "pump")["ids"] == [sent.id]
+    assert find(browser, agent, system.text[:20])["total"] == 0
+    foreign = make_conversation()
+    answer = browser.get(f"/agents/{agent.id}/conversations/{foreign.id}/transcript/search/", {"find": "a"})
+    assert answer.status_code == 404
+
+
+def test_a_fork_finds_what_it_took_over(browser: Client, agent: Agent) -> None:
+    talk(default_of(agent), 2)
+    fork = fork_conversation(caller=make_caller(), conversation_id=default_of(agent).id, agent_id=agent.id)
+    found = browser.get(
+        f"/agents/{agent.id}/conversations/{fork.id}/transcript/search/", {"find": "question"}
+    )
+    assert found.json()["total"] == 2
