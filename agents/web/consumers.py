@@ -19,6 +19,7 @@ from agents.web.compaction_items import run_of_compaction
 from agents.web.context_places import ids_in_context
 from agents.web.live_frame import AskedStep
 from agents.web.live_transcript import LiveRun
+from agents.web.placed_messages import PlacedMessage, moved_messages
 from agents.web.sockets import PatientConsumer
 from agents.web.transcript_rows import load_frame, load_run, runs_since
 from agents.web.transcript_windows import load_transcript
@@ -232,10 +233,10 @@ def _redraw_places(
     inside = ids_in_context(bench.conversation.id)
     if inside == shown:
         return "", inside
-    moved = None if shown is None else inside ^ shown
-    transcript = load_transcript(bench.agent, bench.conversation)
-    items = (item for item in transcript.placed(without=untold) if moved is None or item.id in moved)
-    return fragments.places(bench, items), inside
+    if shown is None:
+        items = load_transcript(bench.agent, bench.conversation).placed(without=untold)
+        return fragments.places(bench, map(PlacedMessage.of, items)), inside
+    return fragments.places(bench, moved_messages(bench.conversation, inside ^ shown, without=untold)), inside
 
 
 def _redraw(bench: Bench, parts: set[str], shown: dict[str, int]) -> tuple[str | None, dict[str, int]]:

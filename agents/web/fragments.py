@@ -14,8 +14,9 @@ from django.utils.safestring import SafeString
 from agents.web import workbench_memory, workbench_page
 from agents.web.conversation_rows import load_switch
 from agents.web.live_transcript import LiveRun
+from agents.web.placed_messages import PlacedMessage
 from agents.web.run_line import RunLine
-from agents.web.transcript import InputItem, RunItem, TextItem
+from agents.web.transcript import RunItem
 from agents.web.waiting_card import load_card
 from agents.web.workbench_page import Bench
 
@@ -80,19 +81,19 @@ def _run(bench: Bench, run: RunItem, *, is_known: bool) -> str:
     return _render("run", bench, run=run, oob="morph" if is_known else "beforeend:#runs")
 
 
-def places(bench: Bench, items: Iterable[InputItem | TextItem]) -> str:
-    """Whether these messages are in the context, on the messages that are drawn already."""
+def places(bench: Bench, messages: Iterable[PlacedMessage]) -> str:
+    """Whether these messages are in the context, on those that are drawn already."""
     return "".join(
         _render(
             "message_place",
             bench,
-            message_id=item.id,
-            place=item.place,
-            has_text=bool(item.text),
-            is_input=isinstance(item, InputItem) and item.is_editable,
+            message_id=each.id,
+            place=each.place,
+            has_text=each.has_text,
+            is_input=each.is_input,
             oob="outerHTML",
         )
-        for item in items
+        for each in messages
     )
 
 

@@ -27,8 +27,9 @@ from agents.web.transcript_rows import ended_run_items, messages_of, run_items
 from letta_ade.core.errors import NotFound
 from letta_ade.core.pagination import Order, PageRequest, paginate
 
-#: Runs that are shown at once, and the messages from which on fewer are.
+#: Runs that are shown at once; fewer when a page is opened, which is seen the sooner; and the messages from which on fewer are.
 WINDOW = 20
+FIRST_WINDOW = 10
 MOST_MESSAGES = 200
 _ID = re.compile(r"(?P<kind>run|step|message)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -82,7 +83,7 @@ def load_transcript(
         later, has_later = _some(everything, after, "asc", WINDOW)
         return _window(agent, conversation, later, has_earlier=True, has_later=has_later)
     if around is None:
-        earlier, has_earlier = _some(everything, before, "desc", WINDOW)
+        earlier, has_earlier = _some(everything, before, "desc", WINDOW if before else FIRST_WINDOW)
         return _window(
             agent, conversation, earlier[::-1], has_earlier=has_earlier, has_later=before is not None
         )

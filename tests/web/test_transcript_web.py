@@ -12,7 +12,7 @@ from django.utils import timezone
 from agents.models import Agent, Conversation, Message, Run
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.forks import fork_conversation
-from agents.web.transcript_windows import MOST_MESSAGES, WINDOW, load_transcript
+from agents.web.transcript_windows import FIRST_WINDOW, MOST_MESSAGES, WINDOW, load_transcript
 from letta_ade.core.ids import new_id
 from tests.support.factories import make_caller, make_conversation, make_message, make_run, make_step
 from tests.web.pages import Page
@@ -64,7 +64,7 @@ def ids(runs: list[Run]) -> list[str]:
 
 
 def test_the_page_has_the_newest_runs_and_the_way_to_older_ones(browser: Client, agent: Agent) -> None:
-    runs = talk(default_of(agent), WINDOW + 3)
+    runs = talk(default_of(agent), FIRST_WINDOW + 3)
     page = browser.get(f"/agents/{agent.id}/").content.decode()
     assert "Question 2." not in page
     assert "Question 3." in page
@@ -139,16 +139,16 @@ def test_runs_that_say_much_make_a_shorter_window(browser: Client, agent: Agent)
 
 
 def test_a_fork_is_read_back_to_the_beginning_of_what_it_took_over(browser: Client, agent: Agent) -> None:
-    runs = talk(default_of(agent), WINDOW + 5)
+    runs = talk(default_of(agent), FIRST_WINDOW + 5)
     fork = fork_conversation(caller=make_caller(), conversation_id=default_of(agent).id, agent_id=agent.id)
     own = make_run(conversation=fork)
     make_message(conversation=fork, run=own, text="In the fork.", in_context=True)
     newest = load_transcript(agent, fork)
     assert [run.id for run in newest.runs] == [own.id]
-    assert [run.id for run in newest.taken_over] == ids(runs[-WINDOW + 1 :])
+    assert [run.id for run in newest.taken_over] == ids(runs[-FIRST_WINDOW + 1 :])
     assert newest.ends_taken_over
     older = load_transcript(agent, fork, before=newest.older_than)
-    assert [run.id for run in older.taken_over] == ids(runs[: -WINDOW + 1])
+    assert [run.id for run in older.taken_over] == ids(runs[: -FIRST_WINDOW + 1])
     assert (older.ends_taken_over, older.older_than, older.runs) == (False, None, ())
     page = browser.get(f"/agents/{agent.id}/conversations/{fork.id}/").content.decode()
     assert page.count("Forked here.") == 1
