@@ -3,7 +3,6 @@ import MarkdownIt from "../../vendor/markdown-it.js";
 import DOMPurify from "../../vendor/dompurify.js";
 
 const log = document.getElementById("log");
-const scroller = document.getElementById("scroll");
 
 // ---- markdown ---------------------------------------------------------------------------------------------------------------
 const markdown = MarkdownIt({ html: false, linkify: true, breaks: true });
@@ -61,13 +60,6 @@ function drawAll() {
     time.textContent = moment.toLocaleTimeString("en-GB");
   }
 }
-
-// ---- the way back to the newest line --------------------------------------------------------------------------------------------
-// The scroller is reversed, 0 is the newest line: the browser holds on to the end, or to what is read further up.
-const toNewest = document.querySelector("[data-to-newest]");
-scroller?.addEventListener("scroll", () => (toNewest.hidden = scroller.scrollTop > -160), { passive: true });
-// After windows.js, which may have to put the newest runs together first.
-toNewest?.addEventListener("click", () => requestAnimationFrame(() => (scroller.scrollTop = 0)));
 
 // ---- spoken -------------------------------------------------------------------------------------------------------------------
 const region = document.getElementById("spoken");

@@ -77,6 +77,7 @@ async function load(button) {
         if (hasMet) link(newest, "older")?.parentElement.remove();
       }
       trim(way);
+      settle();
     });
   } catch {
     button.parentElement.removeAttribute("aria-busy");
@@ -96,23 +97,29 @@ function trim(way) {
   if (way === "older" && all.length > rest.length) wayTo(rest.at(-1), "newer");
 }
 
-// Between the newest window and the others nothing may be missing, once the newest line is seen.
+// While something is missing between the newest window and the others, that one is not seen: who scrolls down meets nothing out of order.
 function isTorn() {
   const last = others().at(-1);
   return Boolean(last && link(last, "newer"));
 }
 
+function settle() {
+  newest.hidden = isTorn();
+  toNewest.hidden = scroller.scrollTop > -160 && !newest.hidden;
+}
+
 function mend() {
-  for (const each of others()) each.remove();
-  wayTo(newest, "older");
+  const far = others();
+  for (const each of far) each.remove();
+  if (far.length) wayTo(newest, "older");
+  settle();
 }
 
 function look() {
-  if (!scroller || scroller.hidden || isLoading) return;
-  if (isTorn() && scroller.scrollTop > -40) mend();
+  if (scroller.hidden || isLoading) return;
   const frame = scroller.getBoundingClientRect();
   const near = [...scroller.querySelectorAll("[data-window]")].find((button) => {
-    if ("failed" in button.dataset || (button.closest("[data-newest]") && isTorn())) return false;
+    if ("failed" in button.dataset || button.closest("[hidden]")) return false;
     const box = button.getBoundingClientRect();
     return box.bottom > frame.top - NEAR_PX && box.top < frame.bottom + NEAR_PX;
   });
@@ -129,19 +136,20 @@ function mark(element) {
 // Leads to an element of the transcript, fetching what stands around it; false when it is not there.
 export async function goTo(id) {
   let element = document.getElementById(id);
+  if (element && newest.hidden && newest.contains(element)) mend();
   if (!element || !scroller.contains(element)) {
     if (!address || !/(run|step|message)-[0-9a-f]{8}-/.test(id)) return false;
     isLoading = true;
     try {
-      for (const each of others()) each.remove();
+      mend();
       const { window } = await fetchWindow(new URLSearchParams({ around: id }));
       if (window.querySelector(".run, .step")) {
         link(newest, "older")?.parentElement.remove();
         put(window, newest, "before");
+        settle();
       }
       element = document.getElementById(id) ?? document.getElementById(window.dataset.around);
     } catch {
-      wayTo(newest, "older");
       return false;
     } finally {
       isLoading = false;
@@ -163,7 +171,15 @@ async function follow() {
 }
 
 if (scroller) {
-  scroller.addEventListener("scroll", look, { passive: true });
+  // The scroller is reversed, 0 is the newest line: the browser holds on to the end, or to what is read further up.
+  scroller.addEventListener(
+    "scroll",
+    () => {
+      settle();
+      look();
+    },
+    { passive: true },
+  );
   scroller.addEventListener("click", (event) => {
     const button = event.target.closest("[data-window]");
     if (!button || event.ctrlKey || event.metaKey) return;
@@ -173,11 +189,12 @@ if (scroller) {
   });
   toNewest.addEventListener("click", () => {
     if (isTorn()) mend();
+    scroller.scrollTop = 0;
   });
   // A page that stays open for days does not grow for ever.
   new MutationObserver(() => {
     if (runs.childElementCount <= MOST_RUNS || scroller.scrollTop < -40) return;
-    for (const each of others()) each.remove();
+    mend();
     while (runs.childElementCount > MOST_RUNS / 2) runs.firstElementChild.remove();
     for (const each of [...newest.children]) if (each !== runs) each.remove();
     wayTo(newest, "older");
