@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -12,7 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.bench import answer_of, expect_end, say, workbench
 from tests.browser.conftest import OpenPages
 from tests.support.fake_openai import FakeOpenAI
-from tests.support.fake_provider import FakeReply
+from tests.support.fake_provider import FakeCall, FakeReply
 from tests.support.server import RunningServer
 
 ADA = "My name is Ada and I like tea."
@@ -192,17 +193,54 @@ def test_html_in_any_text_stays_text(open_page: OpenPages, sdk: Letta, fake: Fak
         model="openai/gpt-4o-mini",
         memory_blocks=[{"label": "human", "value": bad}],
     )
-    fake.replies.append(FakeReply(text=f"{bad} [go](javascript:alert(1))"))
+    sdk.conversations.create(agent_id=agent.id, summary=bad)
+    search = FakeCall(name="conversation_search", arguments=json.dumps({"query": bad}))
+    ways_in = "[go](javascript:alert(1)) [data](data:text/html,<script>1</script>) <svg onload=alert(1)>"
+    fake.replies += [
+        FakeReply(calls=(search,)),
+        FakeReply(
+            text=f'{bad} {ways_in}\n\n```html onclick=alert(1)\n{bad}\n```\n\n![x](x" onerror="alert(1))'
+        ),
+    ]
     with workbench(open_page, agent) as page:
         say(page, bad)
         expect_end(page)
         expect(page.locator(".msg-user")).to_contain_text("<script>")
-        expect(page.locator("[data-drawn]")).to_contain_text("<script>")
+        drawn = page.locator("[data-drawn]").last
+        expect(drawn).to_contain_text("<script>")
+        expect(drawn.locator(".code-block code")).to_have_text(f"{bad}\n")
         expect(page.locator(".line").first).to_contain_text("<script>")
-        assert page.locator("main img, main script, main [data-drawn] b").count() == 0
-        assert page.locator("[data-drawn] a[href^=javascript]").count() == 0
+        expect(page.locator(".call").first).to_contain_text("<img src=x")
         expect(page.locator("#part-identity")).to_contain_text(bad)
         expect(page.locator("#part-system .prompt")).to_have_text(bad)
+        expect(page.locator("#switch-list")).to_contain_text(bad)
+        for view in ("Debug", "Raw", "Chat"):
+            page.locator("#views").get_by_role("link", name=view).click()
+            expect(page.locator("#view-raw pre, #view-debug pre, #log .msg").first).to_be_attached()
+            assert page.locator("main img, main script, main svg[onload]").count() == 0
+            assert page.locator("main b", has_text="bold").count() == 0
+        hrefs = page.locator("[data-drawn] a").evaluate_all(
+            "all => all.map(a => a.getAttribute('href') ?? '')"
+        )
+        assert not [each for each in hrefs if not each.startswith(("http", "mailto:", "#", "x"))]
+        handlers = "() => [...document.querySelectorAll('main *')].filter(e => [...e.attributes].some(a => /^on/.test(a.name))).length"
+        assert page.evaluate(handlers) == 0
+        assert page.title() not in ("1", "2")
+
+
+def test_a_block_of_code_names_its_language_and_is_copied(
+    open_page: OpenPages, sdk: Letta, fake: FakeOpenAI
+) -> None:
+    agent = sdk.agents.create(name="coder", model="openai/gpt-4o-mini", memory_blocks=BLOCKS)
+    fake.replies.append(FakeReply(text="Run this:\n\n```python\nprint('<tea>')\n```\n\nIt prints tea."))
+    with workbench(open_page, agent) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        say(page, "Code, please.")
+        expect_end(page)
+        block = page.locator(".code-block")
+        expect(block.locator("[data-language]")).to_have_text("python")
+        block.get_by_role("button", name="Copy the code").click()
+        page.wait_for_function("async () => (await navigator.clipboard.readText()) === \"print('<tea>')\"")
 
 
 def test_a_clash_of_two_editors_shows_both_texts(open_page: OpenPages, sdk: Letta, agent: Any) -> None:

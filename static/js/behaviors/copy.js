@@ -1,4 +1,4 @@
-// `data-copy="text"` puts the text on the clipboard and says so; `data-copy-from="id"` copies what an element shows, `data-copy-link="id"` its address.
+// `data-copy="text"` puts the text on the clipboard and says so; `data-copy-from="id"` copies what an element shows, `data-copy-link="id"` its address, `data-copy-code` the block of code around it.
 import { notify } from "./notices.js";
 
 async function write(text) {
@@ -15,10 +15,11 @@ async function write(text) {
 }
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest?.("[data-copy], [data-copy-from], [data-copy-link]");
+  const button = event.target.closest?.("[data-copy], [data-copy-from], [data-copy-link], [data-copy-code]");
   if (!button) return;
   event.preventDefault();
-  const source = document.getElementById(button.dataset.copyFrom ?? "");
+  const code = "copyCode" in button.dataset ? button.closest(".code-block").querySelector("code") : null;
+  const source = code ?? document.getElementById(button.dataset.copyFrom ?? "");
   const link = "copyLink" in button.dataset ? `${location.href.split("#")[0]}#${button.dataset.copyLink}` : undefined;
   const text = button.dataset.copy ?? link ?? source?.value ?? source?.textContent ?? "";
   try {

@@ -13,7 +13,7 @@ markdown.renderer.rules.image = (tokens, index) => {
 };
 const CLEAN = {
   ALLOWED_TAGS: ["p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a", "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"],
-  ALLOWED_ATTR: ["href", "start", "target", "rel"],
+  ALLOWED_ATTR: ["href", "start", "target", "rel", "class"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#)/i,
 };
 DOMPurify.addHook("afterSanitizeAttributes", (node) => {
@@ -21,6 +21,26 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   node.setAttribute("target", "_blank");
   node.setAttribute("rel", "noopener noreferrer nofollow");
 });
+
+// The only class that comes through: what language a block says it is in.
+const LANGUAGE = /^language-([\w+#.-]{1,30})$/;
+DOMPurify.addHook("uponSanitizeAttribute", (node, attribute) => {
+  if (attribute.attrName === "class" && !(node.tagName === "CODE" && LANGUAGE.test(attribute.attrValue))) attribute.keepAttr = false;
+});
+
+// Safe HTML of the agent's words; above each block of code its language, and a button that copies it.
+function htmlOf(text) {
+  const words = document.createElement("div");
+  words.innerHTML = DOMPurify.sanitize(markdown.render(text), CLEAN);
+  for (const pre of words.querySelectorAll("pre")) {
+    const block = document.getElementById("code-block").content.firstElementChild.cloneNode(true);
+    block.querySelector("[data-language]").textContent = pre.querySelector("code")?.className.match(LANGUAGE)?.[1] ?? "";
+    pre.replaceWith(block);
+    block.append(pre);
+    pre.tabIndex = 0;
+  }
+  return words.innerHTML;
+}
 
 const shown = new WeakMap();
 
@@ -30,7 +50,7 @@ function draw(raw) {
   if (!place?.matches("[data-drawn]") || shown.get(place) === text) return;
   shown.set(place, text);
   const isLive = raw.closest(".msg")?.hasAttribute("data-live");
-  const html = DOMPurify.sanitize(markdown.render(text), CLEAN);
+  const html = htmlOf(text);
   // Only what differs is touched, so that nothing flickers and a selection stays.
   if (window.Idiomorph) Idiomorph.morph(place, html, { morphStyle: "innerHTML" });
   else place.innerHTML = html;
@@ -44,7 +64,7 @@ function showCaret(place, isLive) {
   caret.className = "caret";
   caret.setAttribute("aria-hidden", "true");
   let last = place;
-  while (last.lastElementChild && last.lastElementChild.matches("p, ul, ol, li, blockquote, h1, h2, h3, h4, pre, code")) last = last.lastElementChild;
+  while (last.lastElementChild && last.lastElementChild.matches(".code-block, p, ul, ol, li, blockquote, h1, h2, h3, h4, pre, code")) last = last.lastElementChild;
   last.append(caret);
 }
 
