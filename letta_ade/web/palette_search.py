@@ -13,6 +13,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.urls import reverse
 
 from agents.models import Agent, AgentBlock, Conversation, Message, Run
+from agents.web.conversation_rows import address_of
 from letta_ade.accounts.auth import Caller
 from memory.models import Block
 from memory.texts import searchable
@@ -224,7 +225,7 @@ def _conversation(conversation: Conversation) -> Hit:
         or ("Default conversation" if conversation.is_default else conversation.id),
         detail=conversation.agent.name,
         at=conversation.last_message_at or conversation.created_at,
-        address=_address_of(conversation),
+        address=address_of(conversation),
     )
 
 
@@ -235,7 +236,7 @@ def _run(run: Run) -> Hit:
         detail=f"{run.agent.name}, {run.status}",
         at=run.created_at,
         is_mono=True,
-        address=f"{_address_of(run.conversation)}#{run.id}",
+        address=f"{address_of(run.conversation)}#{run.id}",
     )
 
 
@@ -245,13 +246,8 @@ def _message(message: Message, words: Sequence[str] = ()) -> Hit:
         title=excerpt(message.text, words) or message.role,
         detail=message.agent.name,
         at=message.created_at,
-        address=f"{_address_of(message.conversation)}#{message.id}",
+        address=f"{address_of(message.conversation)}#{message.id}",
     )
-
-
-def _address_of(conversation: Conversation) -> str:
-    page = reverse("agents:detail", args=[conversation.agent_id])
-    return page if conversation.is_default else f"{page}?conversation={conversation.id}"
 
 
 def excerpt(text: str, words: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ document.addEventListener("htmx:wsClose", (event) => {
   const code = event.detail.event?.code;
   if (code === 4401) return location.reload();
   if (code === 4403) return refuse("This page may not follow the agent.", "Reload it to see why.");
-  if (code === 4404) return refuse("The agent was deleted.", "What you typed is kept until you leave this page.");
+  if (code === 4404) return refuse("The agent or this conversation was deleted.", "What you typed is kept until you leave this page.");
   lostAt ||= Date.now();
 });
 
