@@ -49,6 +49,11 @@ class Hunk:
             return None
         return self.theirs if self.kind == "theirs" else self.mine
 
+    def clash(self, base: Sequence[str]) -> Clash:
+        """It as a clash, with the lines of this base."""
+        was = tuple(base[self.start : self.end])
+        return Clash(base_line=self.start + 1, base=was, mine=self.mine, theirs=self.theirs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
@@ -81,8 +86,7 @@ def merge_texts(*, base: str, mine: str, theirs: str) -> Merge:
         _agree(parts, base_lines[done : hunk.start])
         merged = hunk.merged
         if merged is None:
-            was = tuple(base_lines[hunk.start : hunk.end])
-            parts.append(Clash(base_line=hunk.start + 1, base=was, mine=hunk.mine, theirs=hunk.theirs))
+            parts.append(hunk.clash(base_lines))
         else:
             _agree(parts, merged)
         done = hunk.end

@@ -90,6 +90,8 @@ def _why(version: BlockVersion, before: BlockVersion | None) -> str:
 def _act(version: BlockVersion, before: BlockVersion | None) -> str:
     if not version.is_explained:
         return "Unexplained: written without a version"
+    if version.act == VersionAct.REVERT:
+        return "Writes taken out"
     if version.restored_from is not None:
         return f"{_PUT_BACK[version.act]} v{version.restored_from}"
     if version.tool_name:
