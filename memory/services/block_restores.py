@@ -62,6 +62,12 @@ def _step(caller: Caller, block_id: str, base_version: int | None, act: VersionA
     return block
 
 
+def steps_left(block: Block) -> tuple[bool, bool]:
+    """Whether there is something to undo, and something to redo."""
+    done, undone = _stacks(block)
+    return len(done) > 1, bool(undone)
+
+
 def _stacks(block: Block) -> tuple[list[int], list[int]]:
     """Versions whose states led to the present one, which is the last; and those that were undone, the next to redo last."""
     done: list[int] = []
