@@ -5,7 +5,7 @@ const isSettled = (place) => place.querySelector("input[type=radio]:checked") !=
 
 function count() {
   const open = places().filter((place) => !isSettled(place)).length;
-  form.querySelector("[data-open-count]").textContent = open ? `, ${open} left` : "";
+  form.querySelector("[data-open-count]").textContent = open ? `${open} left` : "";
   for (const place of places()) place.toggleAttribute("data-settled", isSettled(place));
 }
 
