@@ -42,14 +42,20 @@ class BlockImpact:
     block: Block
     tokens_before: int
     tokens_after: int
-    #: Agents that hold the block, whether they have a conversation that shows it or not.
-    agent_count: int
+    #: Names of the agents that hold the block, by their ids, whether they have a conversation that shows it or not.
+    holders: Mapping[str, str]
     readers: tuple[ReaderImpact, ...]
 
     @property
     def tokens_each(self) -> int:
         """What the value adds to each conversation that shows the newest version."""
         return self.tokens_after - self.tokens_before
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """The holders without a conversation that shows the block."""
+        reading = {each.reader.agent_id for each in self.readers}
+        return {key: name for key, name in self.holders.items() if key not in reading}
 
     @property
     def fullest(self) -> list[ReaderImpact]:
@@ -81,12 +87,13 @@ def get_impact(*, caller: Caller, block_id: str, value: str | None = None) -> Bl
     readers = list_readers(caller=caller, block=block)
     before = estimate_text(block.value)
     after = before if value is None else estimate_text(value)
+    holders = AgentBlock.objects.filter(block=block)
     compiled = _tokens_of_versions(block, {each.compiled for each in readers if each.compiled is not None})
     return BlockImpact(
         block=block,
         tokens_before=before,
         tokens_after=after,
-        agent_count=AgentBlock.objects.filter(block=block).count(),
+        holders=dict(holders.order_by("agent__name", "agent_id").values_list("agent_id", "agent__name")),
         readers=tuple(
             ReaderImpact(reader=each, after=each.used + _added(each, compiled, after)) for each in readers
         ),

@@ -89,10 +89,14 @@ class WorkbenchConsumer(PatientConsumer):
                 self._want("context")
                 if not message["is_of_run"]:
                     self.spawn(self._redraw_marked(message["compaction_id"]))
-            case "block_changed":
+            case "block_changed" if self._is_older(message["block_id"], message["version"]):
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
                 self._want("agent", "waiting")
+
+    def _is_older(self, block_id: str, version: int) -> bool:
+        """Whether the page shows an older version; it is told twice of each, by this process and by the database."""
+        return self._shown.get(block_id, version) < version
 
     def _agent_id(self) -> str:
         agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]
@@ -107,8 +111,10 @@ class WorkbenchConsumer(PatientConsumer):
         run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
         self._shown = await threads.run(_versions, self.bench)
         self._partners = await threads.run(partner_ids, self.bench.agent)
+        # A block may have changed since the page was drawn, also of an agent that has never run.
+        self._want("blocks")
         if since is not None:
-            self._want("waiting", "agent", "blocks", "context", "archival")
+            self._want("waiting", "agent", "context", "archival")
         for run_id in run_ids:
             self._follow(run_id, is_known=run_id == since)
         await self.send(fragments.ready())

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import path
 
+from agents.web.block_consumer import BlockConsumer
 from agents.web.consumers import WorkbenchConsumer
 from agents.web.list_consumer import ListConsumer
 
@@ -14,5 +15,6 @@ _prefix = f"{settings.URL_PREFIX.lstrip('/')}/" if settings.URL_PREFIX else ""
 
 websocket_urlpatterns: list[Any] = [
     path(f"{_prefix}ws/agents/<str:agent_id>/", WorkbenchConsumer.as_asgi()),  # type: ignore[arg-type]  # Channels routes ASGI applications with it
+    path(f"{_prefix}ws/blocks/<str:block_id>/", BlockConsumer.as_asgi()),  # type: ignore[arg-type]  # as above
     path(f"{_prefix}ws/lists/", ListConsumer.as_asgi()),  # type: ignore[arg-type]  # as above
 ]

@@ -157,7 +157,7 @@ def blocks_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> d
     """The section of the blocks."""
     cards = workbench_memory.load_cards(
         bench.agent,
-        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
+        conversation=bench.conversation,
         fresh_after=fresh_after,
     )
     held = [card.block.id for card in cards]
@@ -175,7 +175,7 @@ def card_context(bench: Bench, block_id: str, *, is_whole: bool = False) -> dict
     """One card; None when the agent does not hold the block."""
     cards = workbench_memory.load_cards(
         bench.agent,
-        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
+        conversation=bench.conversation,
         only=[block_id],
         is_whole=is_whole,
     )

@@ -152,7 +152,7 @@ class ImpactResponse(Wire):
             version=impact.block.version,
             tokens_before=impact.tokens_before,
             tokens_after=impact.tokens_after,
-            agents_total=impact.agent_count,
+            agents_total=len(impact.holders),
             conversations_total=len(impact.readers),
             agents=[ContextSize.of(each) for each in impact.fullest[:most]],
             passing_total=len(passing),

@@ -1,0 +1,101 @@
+// The page of a block, live: who else is here, and what was saved meanwhile. What somebody typed is never touched.
+import { notify } from "./notices.js";
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+const SAY_EVERY_MS = 5000;
+const REFUSED = [4401, 4403, 4404];
+const LOADED = "block-loaded";
+
+const place = document.querySelector("[data-block-live]");
+const form = document.getElementById("block-form");
+const banner = document.getElementById("block-moved");
+
+const state = () => JSON.stringify([...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken"));
+const loaded = form ? state() : "";
+let isLeaving = false;
+
+function isDirty() {
+  if (!form) return false;
+  const note = document.querySelector("[data-unsaved-note]");
+  return "hasDraft" in place.dataset || state() !== loaded || Boolean(note && !note.hidden);
+}
+
+// ---- what the server says -----------------------------------------------------------------------------------------------------
+const frames = {
+  presence: ({ html }) => {
+    place.innerHTML = html;
+  },
+  moved: ({ html, version, by }) => {
+    if (isLeaving) return;
+    if (version && !isDirty()) {
+      sessionStorage.setItem(LOADED, JSON.stringify({ at: location.pathname, version, by }));
+      location.reload();
+      return;
+    }
+    banner.innerHTML = html;
+    banner.hidden = false;
+    htmx.process(banner);
+    htmx.trigger(document.body, "block-moved");
+  },
+  readers: () => htmx.trigger(document.body, "readers-changed"),
+};
+
+let socket = null;
+let pause = FIRST_PAUSE_MS;
+
+function listen() {
+  const address = new URL(place.dataset.blockLive, location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  socket = new WebSocket(address);
+  socket.addEventListener("open", () => {
+    pause = FIRST_PAUSE_MS;
+    wasDirty = false;
+    say();
+  });
+  socket.addEventListener("message", (event) => {
+    const frame = JSON.parse(event.data);
+    frames[frame.kind]?.(frame);
+  });
+  socket.addEventListener("close", (event) => {
+    // Nobody knows who is here while nobody is heard.
+    place.replaceChildren();
+    if (REFUSED.includes(event.code)) return;
+    setTimeout(listen, pause);
+    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+  });
+}
+
+// ---- what the page says -------------------------------------------------------------------------------------------------------
+let wasDirty = false;
+
+function say() {
+  const dirty = isDirty();
+  if (socket?.readyState === WebSocket.OPEN && (dirty || wasDirty)) socket.send(dirty ? "editing" : "idle");
+  wasDirty = dirty;
+}
+
+function sayNews() {
+  if (isDirty() !== wasDirty) say();
+}
+
+// ---- swaps --------------------------------------------------------------------------------------------------------------------
+// A section stays as it was opened or closed, a menu that is open stays so.
+function keepOpen(old, fresh) {
+  if (old instanceof HTMLDetailsElement && fresh instanceof HTMLDetailsElement) fresh.open = old.open;
+  return true;
+}
+
+if (place) {
+  Idiomorph.defaults.callbacks.beforeNodeMorphed = keepOpen;
+  form?.addEventListener("submit", () => (isLeaving = true));
+  document.addEventListener("input", sayNews);
+  document.addEventListener("change", sayNews);
+  setInterval(say, SAY_EVERY_MS);
+  const note = JSON.parse(sessionStorage.getItem(LOADED) ?? "null");
+  sessionStorage.removeItem(LOADED);
+  if (note?.at === location.pathname) notify("ok", `Loaded v${note.version}`, `Saved by ${note.by} while this page was open.`);
+  // After the rest of the page, which may set fields.
+  if (window.htmx) listen();
+  else addEventListener("load", listen);
+}
