@@ -32,7 +32,7 @@ _OF_READERS = {"run_started", "run_ended", "agent_changed", "compacted"}
 
 
 class BlockConsumer(PatientConsumer):
-    """One open page. It sends JSON: `kind` and, where something is to be drawn, `html`.
+    """One open page. It sends JSON: `kind` and, where something is to be drawn, `html`; after `ready` it misses nothing.
 
     The page says `editing` while its form holds something unsaved, and `idle` when it does not.
     """
@@ -107,6 +107,7 @@ class BlockConsumer(PatientConsumer):
         with subscribe(presence_topic(self._block_id)) as others:
             self._is_announced = True
             await self._announce(asks=True)
+            await self._send_frame("ready")
             while True:
                 heard = await others.wait()
                 # All are heard, whoever asks.

@@ -56,14 +56,14 @@ def conversations_part(request: PageRequest, block_id: str) -> HttpResponse:
         except AdeError as failure:
             error = failure.message
     readership = stale_conversations.get_readership(caller=request.caller, block_id=block_id)
-    listed = [*readership.stale, *readership.pinned]
+    stale, pinned = readership.stale, readership.pinned
+    shown = [*stale[:MOST_SHOWN], *pinned[:MOST_SHOWN]]
     context = {
         "memory_block": readership.block,
-        "stale_count": len(readership.stale),
-        "pinned_count": len(readership.pinned),
+        "stale_count": len(stale),
         "total": len(readership.readers),
-        "readers": listed[:MOST_SHOWN],
-        "more": max(0, len(listed) - MOST_SHOWN),
+        "readers": shown,
+        "more": len(stale) + len(pinned) - len(shown),
         "said": said,
         "error": error,
     }
