@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods
+from django_htmx.http import trigger_client_event
 
 from agents.services import block_pins, stale_conversations
 from agents.services.agent_context import recompile_conversation
@@ -64,10 +65,11 @@ def conversations_part(request: PageRequest, block_id: str) -> HttpResponse:
         "total": len(readership.readers),
         "readers": shown,
         "more": len(stale) + len(pinned) - len(shown),
-        "said": said,
         "error": error,
     }
-    return render(request, "agents/sharing/conversations.html", context, status=422 if error else 200)
+    response = render(request, "agents/sharing/conversations.html", context, status=422 if error else 200)
+    # A notice and not a part of the fragment, which is asked for again when the conversations move.
+    return trigger_client_event(response, "block-said", {"words": said}) if said else response
 
 
 def _do(request: PageRequest, block_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -158,15 +159,19 @@ def test_recompiling_pinning_and_unpinning_say_what_they_did(browser: Client, bl
     conversation = get_default_conversation(make_holder(block))
     other = get_default_conversation(make_holder(block, "other"))
     rewrite(block, "Be quick.")
-    one = {"conversation": conversation.id}
-    assert "desk, Default keeps v1" in words(act(browser, block, act="pin", **one), "block-conversations")
-    assert "Recompiled." in words(
-        act(browser, block, act="recompile", conversation=other.id), "block-conversations"
-    )
-    assert "0 recompiled" in words(act(browser, block, act="recompile_all"), "block-conversations")
-    said = words(act(browser, block, act="unpin", **one), "block-conversations")
-    assert "desk, Default follows the block at its next turn" in said
-    assert "1 recompiled" in words(act(browser, block, act="recompile_all"), "block-conversations")
+
+    def said(**fields: Any) -> str:
+        answer = act(browser, block, **fields)
+        assert answer.status_code == 200
+        return str(json.loads(answer["HX-Trigger"])["block-said"]["words"])
+
+    assert said(act="pin", conversation=conversation.id) == "desk, Default keeps v1"
+    assert said(act="recompile", conversation=other.id) == "Recompiled"
+    assert said(act="recompile_all") == "0 recompiled"
+    words_of_unpin = "desk, Default follows the block at its next turn"
+    assert said(act="unpin", conversation=conversation.id) == words_of_unpin
+    assert said(act="recompile_all") == "1 recompiled"
+    assert "0 of 2" in conversations(browser, block)
 
 
 def test_bad_input_is_said_in_the_part(browser: Client, block: Block) -> None:

@@ -4,6 +4,7 @@ import { notify } from "./notices.js";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const SAY_EVERY_MS = 5000;
+const RECOUNT_AT_MOST_EVERY_MS = 700;
 const REFUSED = [4401, 4403, 4404];
 const LOADED = "block-loaded";
 
@@ -14,6 +15,7 @@ const banner = document.getElementById("block-moved");
 const state = () => JSON.stringify([...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken"));
 const loaded = form ? state() : "";
 let isLeaving = false;
+let recount = null;
 
 function isDirty() {
   if (!form) return false;
@@ -38,7 +40,13 @@ const frames = {
     htmx.process(banner);
     htmx.trigger(document.body, "block-moved");
   },
-  readers: () => htmx.trigger(document.body, "readers-changed"),
+  readers: () => {
+    // Many turns at once are one count.
+    recount ??= setTimeout(() => {
+      recount = null;
+      htmx.trigger(document.body, "readers-changed");
+    }, RECOUNT_AT_MOST_EVERY_MS);
+  },
 };
 
 let socket = null;
@@ -91,6 +99,7 @@ if (place) {
   form?.addEventListener("submit", () => (isLeaving = true));
   document.addEventListener("input", sayNews);
   document.addEventListener("change", sayNews);
+  document.body.addEventListener("block-said", (event) => notify("ok", event.detail.words, ""));
   setInterval(say, SAY_EVERY_MS);
   const note = JSON.parse(sessionStorage.getItem(LOADED) ?? "null");
   sessionStorage.removeItem(LOADED);
