@@ -4,7 +4,7 @@ import { notify } from "./notices.js";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const SAY_EVERY_MS = 5000;
-const RECOUNT_AT_MOST_EVERY_MS = 700;
+const RECOUNT_AT_MOST_EVERY_MS = 3000;
 const REFUSED = [4401, 4403, 4404];
 const LOADED = "block-loaded";
 
