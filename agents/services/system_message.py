@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,7 +49,7 @@ def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
 
     Two queries, four with archives, one more when blocks are pinned. Pinned blocks are not for saving: they hold an older text.
     """
-    blocks = _blocks_in(agent, conversation)
+    blocks = blocks_shown_in(agent, conversation)
     with connection.cursor() as cursor:
         cursor.execute(_ARCHIVES_OF_AGENT, [agent.id])
         archive_ids = tuple(archive_id for (archive_id,) in cursor.fetchall())
@@ -69,27 +68,27 @@ def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
     return AgentMemory(blocks=blocks, archive_ids=archive_ids, archival_count=count, archive_tags=tags)
 
 
-def _blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
+def blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
     """The agent's blocks in order of attachment; a copy of the conversation stands in the place of the block of its label."""
     with connection.cursor() as cursor:
         cursor.execute(_BLOCKS, [agent.id, conversation.id])
         found = [(label, _BLOCK.row(columns)) for label, *columns in cursor.fetchall()]
     # A dict keeps the place of a key that gets another value.
-    blocks = {label or block.label: block for label, block in found}.values()
-    return _as_pinned(blocks, conversation.pinned_versions) if conversation.pinned_versions else tuple(blocks)
+    return tuple({label or block.label: block for label, block in found}.values())
 
 
-def _as_pinned(blocks: Iterable[Block], pins: dict[str, int]) -> tuple[Block, ...]:
-    """The blocks with value and description of the pinned versions.
+def blocks_shown_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
+    """The same as the system message shows them: pinned ones with value and description of their version. Not for saving.
 
     Label, limit and read-only mark stay those of now: the tools that write to the block go by them.
     """
+    blocks, pins = blocks_in(agent, conversation), conversation.pinned_versions
     where = Q()
     for block in blocks:
         if block.id in pins:
             where |= Q(block_id=block.id, number=pins[block.id])
     if not where:
-        return tuple(blocks)
+        return blocks
     versions = {each.block_id: each for each in BlockVersion.objects.filter(where)}
     return tuple(_at(block, versions[block.id]) if block.id in versions else block for block in blocks)
 

@@ -57,8 +57,10 @@ async def hearing() -> AsyncIterator[None]:
         await asyncio.gather(relaying, return_exceptions=True)
 
 
-def open_socket(block_id: str, version: int = 1, **headers: str) -> WebsocketCommunicator:
-    wanted = {"host": "localhost", **headers}
+def open_socket(
+    block_id: str, version: int = 1, *, headers: dict[str, str] | None = None
+) -> WebsocketCommunicator:
+    wanted = {"host": "localhost", **(headers or {})}
     socket = WebsocketCommunicator(
         BlockConsumer.as_asgi(),
         f"/ws/blocks/{block_id}/?version={version}",
@@ -94,9 +96,9 @@ def key_of(name: str) -> dict[str, str]:
 
 async def test_two_pages_see_each_other_and_who_types_until_one_goes(block: Block) -> None:
     async with hearing():
-        first = open_socket(block.id, **await threads.run(key_of, "Ines Moreau"))
+        first = open_socket(block.id, headers=await threads.run(key_of, "Ines Moreau"))
         await ready(first)
-        second = open_socket(block.id, **await threads.run(key_of, "Tomasz Wilk"))
+        second = open_socket(block.id, headers=await threads.run(key_of, "Tomasz Wilk"))
         await ready(second)
         assert "Tomasz Wilk" in (await frame(first, "presence"))["html"]
         seen = (await frame(second, "presence"))["html"]
