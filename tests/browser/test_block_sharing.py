@@ -65,7 +65,7 @@ def test_a_page_that_nobody_typed_in_follows_what_is_saved(
 def test_what_somebody_typed_stays_and_a_banner_says_who_saved(
     open_page: OpenPages, sdk: Letta, block: Any
 ) -> None:
-    with open_page(f"/blocks/{block.id}/") as page:
+    with open_page(f"/blocks/{block.id}/", height=420) as page:
         expect(page.locator("#holders")).to_contain_text("Base is current")
         mine = VALUE + "\nMine."
         value_field(page).fill(mine)
@@ -75,7 +75,10 @@ def test_what_somebody_typed_stays_and_a_banner_says_who_saved(
         expect(banner).to_contain_text("1 line")
         expect(page.locator("#holders")).to_contain_text("v2 was saved since v1")
         banner.get_by_role("button", name="Show").click()
+        expect(page.locator("#block-difference [data-op=add]")).to_be_in_viewport()
         expect(page.locator("#block-difference [data-op=add]")).to_contain_text("Express exchange.")
+        page.get_by_role("button", name="Close the difference").click()
+        expect(page.locator("#block-difference")).to_be_empty()
         assert value_field(page).input_value() == mine
         # Both edits are there after saving.
         page.get_by_role("button", name="Save v").click()

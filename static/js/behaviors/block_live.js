@@ -94,12 +94,26 @@ function keepOpen(old, fresh) {
   return true;
 }
 
+// A difference that somebody asked for is brought into view, whichever pane is in front.
+function showDifference({ target }) {
+  if (target.id !== "block-difference") return;
+  const tabs = document.querySelector(".pane-tabs");
+  if (tabs && getComputedStyle(tabs).display !== "none") document.getElementById("tab-3").click();
+  target.scrollIntoView({ block: "nearest" });
+}
+
+function closeDifference(event) {
+  if (event.target.closest?.("[data-difference-close]")) document.getElementById("block-difference").replaceChildren();
+}
+
 if (place) {
   Idiomorph.defaults.callbacks.beforeNodeMorphed = keepOpen;
   form?.addEventListener("submit", () => (isLeaving = true));
   document.addEventListener("input", sayNews);
   document.addEventListener("change", sayNews);
   document.body.addEventListener("block-said", (event) => notify("ok", event.detail.words, ""));
+  document.body.addEventListener("htmx:load", showDifference);
+  document.addEventListener("click", closeDifference);
   setInterval(say, SAY_EVERY_MS);
   const note = JSON.parse(sessionStorage.getItem(LOADED) ?? "null");
   sessionStorage.removeItem(LOADED);
