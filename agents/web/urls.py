@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from agents.web import agent_form, agents, block_sharing, version_pages
+from agents.web import agent_form, agents, block_sharing, version_pages, written
 
 app_name = "agents"
 
@@ -22,6 +22,7 @@ urlpatterns = [
         block_sharing.difference_part,
         name="block_since",
     ),
+    path("agents/written/<str:block_id>/<int:number>/", written.written_part, name="written"),
     path("agents/of-tool/<str:tool_id>/", agents.agents_of_tool, name="of_tool"),
     path("agents/<str:agent_id>/peek/", agents.peek_panel, name="peek"),
     path("agents/<str:agent_id>/delete/", agents.delete_page, name="delete"),

@@ -37,7 +37,7 @@ def value_field(page: Page) -> Any:
 
 
 def test_two_browsers_see_each_other_and_that_one_types(open_page: OpenPages, block: Any) -> None:
-    path = f"/blocks/{block.id}/"
+    path = f"/blocks/{block.id}/?view=edit"
     with open_page(path) as first:
         with open_page(path) as second:
             here = first.locator("#block-presence")
@@ -54,18 +54,20 @@ def test_two_browsers_see_each_other_and_that_one_types(open_page: OpenPages, bl
 def test_a_page_that_nobody_typed_in_follows_what_is_saved(
     open_page: OpenPages, sdk: Letta, block: Any
 ) -> None:
-    with open_page(f"/blocks/{block.id}/") as page:
+    with open_page(f"/blocks/{block.id}/?view=edit") as page:
         expect(page.locator("#holders")).to_contain_text("Base is current")
+        value_field(page).click()
         save(sdk, block, VALUE + "\nNo refunds in cash.")
         expect(value_field(page)).to_have_value(VALUE + "\nNo refunds in cash.")
         expect(page.locator("#notices")).to_contain_text("Loaded v2")
         expect(page.locator("#block-moved")).to_be_hidden()
+        expect(value_field(page)).to_be_focused()
 
 
 def test_what_somebody_typed_stays_and_a_banner_says_who_saved(
     open_page: OpenPages, sdk: Letta, block: Any
 ) -> None:
-    with open_page(f"/blocks/{block.id}/", height=420) as page:
+    with open_page(f"/blocks/{block.id}/?view=edit", height=420) as page:
         expect(page.locator("#holders")).to_contain_text("Base is current")
         mine = VALUE + "\nMine."
         value_field(page).fill(mine)
@@ -88,7 +90,7 @@ def test_what_somebody_typed_stays_and_a_banner_says_who_saved(
 def test_the_impact_is_recounted_while_somebody_types(
     open_page: OpenPages, block: Any, agents: list[Any]
 ) -> None:
-    with open_page(f"/blocks/{block.id}/") as page:
+    with open_page(f"/blocks/{block.id}/?view=edit") as page:
         facts = page.locator("#holders .facts")
         expect(facts).to_contain_text("2")
         expect(page.locator("#holders")).to_contain_text("No conversation would pass")
@@ -102,7 +104,7 @@ def test_a_stale_conversation_is_shown_pinned_and_brought_up_to_date(
     open_page: OpenPages, sdk: Letta, block: Any, agents: list[Any]
 ) -> None:
     save(sdk, block, VALUE + "\nNew.")
-    with open_page(f"/blocks/{block.id}/") as page:
+    with open_page(f"/blocks/{block.id}/?view=edit") as page:
         part = page.locator("#block-conversations")
         expect(part).to_contain_text("2 of 2")
         part.get_by_role("button", name="1 behind").first.click()
@@ -130,7 +132,7 @@ def test_what_anybody_saves_flashes_in_every_open_workbench_that_holds_the_block
         here.locator(card).get_by_label("Edit policies").click()
         editor = here.locator(f"{card} textarea")
         editor.fill("What I am typing.")
-        with open_page(f"/blocks/{block.id}/") as page:
+        with open_page(f"/blocks/{block.id}/?view=edit") as page:
             value_field(page).fill("From the page.\n" + VALUE)
             page.get_by_role("button", name="Save v").click()
             expect(page.locator("#notices")).to_contain_text("Saved policies v3")

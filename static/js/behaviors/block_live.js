@@ -23,6 +23,15 @@ function isDirty() {
   return "hasDraft" in place.dataset || state() !== loaded || Boolean(note && !note.hidden);
 }
 
+// Loads the page anew, in the view that it is in.
+function follow() {
+  const view = document.querySelector("[data-views]")?.dataset.views;
+  const address = new URL(location.href);
+  if (view && view !== "diff") address.searchParams.set("view", view);
+  address.hash = "";
+  location.replace(address);
+}
+
 // ---- what the server says -----------------------------------------------------------------------------------------------------
 const frames = {
   presence: ({ html }) => {
@@ -31,8 +40,9 @@ const frames = {
   moved: ({ html, version, by }) => {
     if (isLeaving) return;
     if (version && !isDirty()) {
-      sessionStorage.setItem(LOADED, JSON.stringify({ at: location.pathname, version, by }));
-      location.reload();
+      const { id, selectionStart } = document.activeElement;
+      sessionStorage.setItem(LOADED, JSON.stringify({ at: location.pathname, version, by, id, selectionStart }));
+      follow();
       return;
     }
     banner.innerHTML = html;
@@ -108,7 +118,8 @@ function closeDifference(event) {
 
 if (place) {
   Idiomorph.defaults.callbacks.beforeNodeMorphed = keepOpen;
-  form?.addEventListener("submit", () => (isLeaving = true));
+  // Undo and redo are forms of their own; those of htmx have been answered for by now.
+  addEventListener("submit", (event) => (isLeaving ||= !event.defaultPrevented));
   document.addEventListener("input", sayNews);
   document.addEventListener("change", sayNews);
   document.body.addEventListener("block-said", (event) => notify("ok", event.detail.words, ""));
@@ -117,7 +128,12 @@ if (place) {
   setInterval(say, SAY_EVERY_MS);
   const note = JSON.parse(sessionStorage.getItem(LOADED) ?? "null");
   sessionStorage.removeItem(LOADED);
-  if (note?.at === location.pathname) notify("ok", `Loaded v${note.version}`, `Saved by ${note.by} while this page was open.`);
+  if (note?.at === location.pathname) {
+    notify("ok", `Loaded v${note.version}`, `Saved by ${note.by} while this page was open.`);
+    const field = note.id ? document.getElementById(note.id) : null;
+    field?.focus({ preventScroll: true });
+    if (Number.isInteger(note.selectionStart)) field?.setSelectionRange(note.selectionStart, note.selectionStart);
+  }
   // After the rest of the page, which may set fields.
   if (window.htmx) listen();
   else addEventListener("load", listen);

@@ -23,6 +23,6 @@ DROP FUNCTION memory_block_tell();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("memory", "0003_block_checkpoint")]
+    dependencies = [("memory", "0004_revert_act")]
 
     operations = [migrations.RunSQL(_TELL, _STAY_SILENT)]
