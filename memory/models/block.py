@@ -21,6 +21,8 @@ class Block(Owned):
     description = models.TextField(null=True, blank=True)
     #: Agents may not edit it; people and the API may.
     read_only = models.BooleanField(default=False)
+    #: Rules of who may write (memory/policies.py); each change of them is a BlockPolicyChange.
+    policy = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     tags = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     hidden = models.BooleanField(null=True)

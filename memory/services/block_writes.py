@@ -44,6 +44,10 @@ class Writing:
     restored_from: int | None = None
     #: Lines that went although the writer had not seen them.
     unseen_dropped: int = 0
+    #: The proposal that was approved, and by whom.
+    proposal_id: str | None = None
+    approved_by_id: str | None = None
+    approved_by_name: str | None = None
 
 
 def lock_block(caller: Caller, block_id: str) -> Block:
