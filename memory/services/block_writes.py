@@ -101,7 +101,7 @@ def add_version(
         actor_kind=caller.kind if caller else ActorKind.UNKNOWN,
         actor_id=caller.id if caller else "",
         actor_name=caller.name[:255] if caller else "Unknown",
-        **{each.name: getattr(came_from, each.name) for each in fields(came_from)},
+        **{each.name: getattr(came_from, each.name) for each in fields(Origin)},
         **{each.name: getattr(writing, each.name) for each in fields(writing)},
         line_changes=packed(changed_lines(before, block.value)),
         prev_hash=block.head_hash,
