@@ -12,7 +12,7 @@ from agents.models import Agent, Conversation, Message
 from agents.services.agent_conversations import ConversationDraft, create_conversation, delete_conversation
 from agents.services.agents import AgentDraft, create_agent, delete_agent
 from letta_ade.llm.errors import ModelError
-from letta_ade.llm.testing import ScriptedModel, installed, text, tool_call
+from letta_ade.llm.testing import ScriptedModel, error, installed, text, tool_call
 from memory.models import Block, BlockProposal
 from memory.services.block_policies import set_policy
 from memory.services.blocks import BlockDraft
@@ -71,6 +71,10 @@ async def value_of(label: str) -> str:
     return await db(lambda: Block.objects.get(label=label).value)
 
 
+def words_of(message: dict[str, Any]) -> str:
+    return str(message.get("content") or "".join(part["text"] for part in message["parts"]))
+
+
 def request_text(model: ScriptedModel, at: int) -> str:
     return json.dumps(model.payloads[at]["messages"], ensure_ascii=False)
 
@@ -97,8 +101,8 @@ async def test_an_agent_proposes_is_rejected_and_reads_the_reason_once_with_its_
     await send(agent, "Hello?")
     sent = model.payloads[2]["messages"]
     note, said = sent[-2], sent[-1]
-    assert (note["role"], said["content"]) == ("user", "Hello?")
-    told = json.loads(note["content"])
+    assert (note["role"], words_of(said)) == ("user", "Hello?")
+    told = json.loads(words_of(note))
     assert told["type"] == "system_alert"
     assert "rejected by Grace" in told["message"]
     assert reason in told["message"]
@@ -119,8 +123,8 @@ async def test_an_approval_is_in_the_memory_and_told(agent: Agent, model: Script
     await db(lambda: approve_proposal(caller=make_caller(), proposal_id=proposal.id))
     await send(agent, "Hello?")
     sent = model.payloads[2]["messages"]
-    assert "Likes tea." in sent[0]["content"]
-    assert "approved by You" in sent[-2]["content"]
+    assert "Likes tea." in words_of(sent[0])
+    assert "approved by You" in words_of(sent[-2])
 
 
 async def test_a_note_of_a_run_whose_first_step_fails_is_told_by_the_next_one(
@@ -130,7 +134,7 @@ async def test_a_note_of_a_run_whose_first_step_fails_is_told_by_the_next_one(
     await send(agent, "x")
     [proposal] = await pending()
     await db(lambda: reject_proposal(caller=make_caller(), proposal_id=proposal.id, reason="No."))
-    model.add(ModelError("The provider is broken.", provider="scripted"))
+    model.add(error(ModelError("The provider is broken.")))
     failed = await send(agent, "Lost?")
     assert failed.end.status == "failed"
     assert "Reason: No." in request_text(model, 2)
@@ -219,11 +223,12 @@ async def test_a_background_agent_has_its_own_rule_and_tells_what_led_to_its_edi
         agent_type="sleeptime_agent",
         blocks=(BlockDraft(label="shared", value="a"), BlockDraft(label="own", value="b")),
         tool_names=("memory",),
+        include_base_tool_rules=False,
     )
     agent = await db(lambda: create_agent(caller=make_caller(), draft=draft))
     await db(lambda: guard(agent, "shared", background_agents="propose"))
     await db(lambda: guard(agent, "own", agents="propose", background_agents="free"))
-    model.add([insert("x", "shared"), insert("y", "own")], text("Done"))
+    model.add(insert("x", "shared"), insert("y", "own"), text("Done"))
     await send(agent, "user: I moved to Turin.")
     [proposal] = await pending()
     assert (proposal.label, proposal.is_background) == ("shared", True)

@@ -159,7 +159,6 @@ def test_a_conflict_is_409_with_hunks_and_a_text_settles_it(api: Api, block: Blo
     ("body", "status"),
     [
         ({"value": "x" * 101}, 422),
-        ({"value": "a\0b"}, 422),
         ({"value": "x", "base_version": 99}, 422),
         ({"value": "x", "base_version": 10**30}, 422),
         ({"value": "x", "base_version": -1}, 422),
@@ -173,7 +172,7 @@ def test_a_bad_approval_decides_nothing(api: Api, block: Block, body: dict[str, 
     assert api.get(f"/v1/proposals/{proposal_id}").json()["state"] == "pending"
 
 
-@pytest.mark.parametrize("reason", ["x" * 1_100_000, "a\0b", 3, "\ud800"])
+@pytest.mark.parametrize("reason", ["x" * 1_100_000, 3, "\ud800"])
 def test_a_bad_reason_decides_nothing(api: Api, block: Block, reason: Any) -> None:
     proposal_id = propose(api, block)
     assert api.post(f"/v1/proposals/{proposal_id}/reject", {"reason": reason}).status_code in (400, 422)
