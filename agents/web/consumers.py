@@ -89,7 +89,7 @@ class WorkbenchConsumer(PatientConsumer):
                 self._want("context")
                 if not message["is_of_run"]:
                     self.spawn(self._redraw_marked(message["compaction_id"]))
-            case "block_changed":
+            case "block_changed" | "proposal_changed":
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
                 self._want("agent", "waiting")

@@ -21,6 +21,7 @@ from letta_ade.llm.messages import ToolSpec
 from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
 from memory.models import Block, BlockVersion
 from memory.services.passages import count_passages
+from memory.services.proposals import waiting_ids
 from tools.services.tools import tool_schema
 
 #: Lines of a value that a card shows, and those around a change.
@@ -63,6 +64,8 @@ class BlockCard:
     is_changed: bool
     #: Shows every line.
     is_whole: bool = False
+    #: Proposals that wait for approval.
+    waiting_ids: tuple[str, ...] = ()
 
     @property
     def author_kind(self) -> str:
@@ -143,6 +146,7 @@ def load_cards(
     }
     old = _values({(block_id, number) for mapping in (bases, shown) for block_id, number in mapping.items()})
     holders = count_agents_of_blocks(ids)
+    waiting = waiting_ids(ids)
     return [
         BlockCard(
             block=block,
@@ -156,6 +160,7 @@ def load_cards(
             ),
             is_changed=block.id in bases or block.id in shown,
             is_whole=is_whole,
+            waiting_ids=tuple(waiting.get(block.id, ())),
         )
         for block in blocks
     ]

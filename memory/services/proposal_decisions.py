@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Conflict, Invalid, NotFound, Unprocessable
+from memory.merge import Agreed, Clash, join_insertions, merge_texts
 from memory.models import Block, BlockProposal
 from memory.models.block_proposal import ProposalState
 from memory.models.block_version import VersionAct
@@ -177,3 +179,26 @@ def _origin(proposal: BlockProposal) -> Origin:
         tool_call_id=proposal.tool_call_id,
         tool_name=proposal.tool_name,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an approval would make of the block as it stands now."""
+
+    #: Where lines clash it has both, theirs before the proposed ones.
+    text: str
+    clashes: tuple[Clash, ...]
+    #: The version that it was worked out from.
+    base_version: int
+
+
+def preview_approval(proposal: BlockProposal, block: Block) -> Preview:
+    """The text that a person starts from who approves or edits the proposal."""
+    if proposal.value is None:
+        return Preview(text=block.value, clashes=(), base_version=block.version)
+    merge = merge_texts(base=proposal.base_value, mine=proposal.value, theirs=block.value)
+    merge = join_insertions(merge)
+    lines: list[str] = []
+    for part in merge.parts:
+        lines += part.lines if isinstance(part, Agreed) else (*part.theirs, *part.mine)
+    return Preview(text="\n".join(lines), clashes=merge.clashes, base_version=block.version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -158,6 +158,15 @@ def list_proposals(*, caller: Caller, filters: ProposalFilters | None = None) ->
         "conversation_id": wanted.conversation_id,
     }
     return found.filter(**{name: value for name, value in exact.items() if value is not None})
+
+
+def waiting_ids(block_ids: Iterable[str]) -> dict[str, list[str]]:
+    """What waits for each of these blocks, the newest last; one query."""
+    found: dict[str, list[str]] = {}
+    waiting = BlockProposal.objects.filter(block_id__in=list(block_ids), state=ProposalState.PENDING)
+    for block_id, proposal_id in waiting.order_by("created_at", "id").values_list("block_id", "id"):
+        found.setdefault(block_id, []).append(proposal_id)
+    return found
 
 
 def get_proposal_for(*, caller: Caller, proposal_id: str) -> BlockProposal:
