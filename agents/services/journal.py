@@ -35,7 +35,7 @@ from agents.runtime.ports import (
 from agents.services import run_rows
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block, detach_block
-from agents.services.agent_types import BACKGROUND_TYPES
+from agents.services.agent_types import as_caller
 from agents.services.background_turns import count_turn
 from agents.services.compaction_rows import context_items, write_compaction
 from agents.services.context import searchable_text, text_content
@@ -427,14 +427,7 @@ def _block_changed(step_id: str, tool_call_id: str, edit: BlockEdit) -> BlockCha
 def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: PlannedCall) -> ToolContext:
     agent = opened.agent
     return ToolContext(
-        caller=Caller(
-            workspace_id=agent.workspace_id,
-            id=agent.id,
-            name=agent.name,
-            role="editor",
-            kind="agent",
-            is_background=agent.agent_type in BACKGROUND_TYPES,
-        ),
+        caller=as_caller(agent),
         agent_id=agent.id,
         agent_name=agent.name,
         conversation_id=opened.conversation.id,

@@ -12,13 +12,14 @@ from django.utils import timezone
 from agents.models import Agent, ContextEntry, Conversation, Message
 from agents.runtime.system_prompt import PromptSource, compile_system_prompt
 from agents.runtime.tool_rules import Rule
-from agents.services.agent_types import facts_of
+from agents.services.agent_types import as_caller, facts_of
 from agents.services.context import text_content
 from agents.services.conversation_model import provider_type_in
 from letta_ade.core.errors import NotFound
 from letta_ade.core.rows import Select
 from memory.models import Block, Passage
 from memory.rendering import BlockView
+from memory.services.block_policies import policy_of
 
 _BLOCK = Select(Block, "block")
 #: Those that a conversation has of its own come last.
@@ -45,7 +46,7 @@ class AgentMemory:
 
 def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
     """The blocks as this conversation has them, and the facts about the agent's archives. Two queries, four with archives."""
-    blocks = _blocks_in(agent, conversation)
+    blocks = blocks_in(agent, conversation)
     with connection.cursor() as cursor:
         cursor.execute(_ARCHIVES_OF_AGENT, [agent.id])
         archive_ids = tuple(archive_id for (archive_id,) in cursor.fetchall())
@@ -64,7 +65,7 @@ def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
     return AgentMemory(blocks=blocks, archive_ids=archive_ids, archival_count=count, archive_tags=tags)
 
 
-def _blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
+def blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
     """The agent's blocks in order of attachment; a copy of the conversation stands in the place of the block of its label."""
     with connection.cursor() as cursor:
         cursor.execute(_BLOCKS, [agent.id, conversation.id])
@@ -75,7 +76,7 @@ def _blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
 
 def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:
     """What the system message of this conversation is compiled from now."""
-    facts = facts_of(agent.agent_type)
+    facts, caller = facts_of(agent.agent_type), as_caller(agent)
     endpoint_type = provider_type_in(conversation, agent)
     return PromptSource(
         system=agent.system,
@@ -88,7 +89,7 @@ def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory)
                 value=block.value,
                 description=block.description,
                 limit=block.limit,
-                read_only=block.read_only,
+                read_only=policy_of(block, caller) == "read_only",
             )
             for block in memory.blocks
         ),

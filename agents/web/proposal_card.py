@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from agents.models import Conversation
 from memory.diffs import DiffRow, diff_rows
 from memory.history import LineCount, count_changed_lines
 from memory.models import Block, BlockProposal
+from memory.models.block_proposal import ProposalState
 from memory.services.proposal_decisions import Preview, preview_approval
 
 
@@ -37,6 +39,8 @@ class ProposalCard:
     preview: Preview | None
     #: How the approved text differs from the proposed one.
     edited_rows: list[DiffRow]
+    #: Earlier edits of the same run that it holds too, the oldest first.
+    parts: tuple[BlockProposal, ...]
     #: Where the call stands, and the message that led to it; "" when they are gone or nobody called a tool.
     call_url: str
     cause_url: str
@@ -57,7 +61,7 @@ class ProposalCard:
 
 
 def load_card(proposal: BlockProposal) -> ProposalCard:
-    """The card of a proposal; two queries."""
+    """The card of a proposal; three queries."""
     block = Block.objects.filter(id=proposal.block_id).first()
     preview = preview_approval(proposal, block) if block is not None and proposal.is_pending else None
     old, new = proposal.base_value, proposal.base_value if proposal.value is None else proposal.value
@@ -82,9 +86,23 @@ def load_card(proposal: BlockProposal) -> ProposalCard:
         edited_rows=[]
         if proposal.edited_value is None
         else diff_rows(proposal.value or proposal.base_value, proposal.edited_value),
+        parts=tuple(_parts(proposal)),
         call_url=_place(conversation_url, proposal.message_id),
         cause_url=_place(conversation_url, proposal.excerpt_message_id),
     )
+
+
+def _parts(proposal: BlockProposal) -> QuerySet[BlockProposal]:
+    """A proposal of no run holds only what came to be in a form; there the earlier ones tell nothing."""
+    same_run = BlockProposal.objects.filter(
+        block_id=proposal.block_id,
+        actor_id=proposal.actor_id,
+        run_id=proposal.run_id,
+        state=ProposalState.SUPERSEDED,
+        created_at__lt=proposal.created_at,
+    )
+    rows = same_run if proposal.run_id else BlockProposal.objects.none()
+    return rows.only("id", "tool_name", "created_at").order_by("created_at", "id")
 
 
 def _conversation_url(proposal: BlockProposal) -> str:
@@ -95,8 +113,7 @@ def _conversation_url(proposal: BlockProposal) -> str:
     ).first()
     if found is None:
         return ""
-    url = reverse("agents:detail", args=[found.agent_id])
-    return url if found.is_default else f"{url}?conversation={found.id}"
+    return reverse("agents:detail", args=[found.agent_id, found.id])
 
 
 def _place(conversation_url: str, anchor: str | None) -> str:
