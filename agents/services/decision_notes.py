@@ -29,6 +29,7 @@ _MOST_TOLD = 20
 #: Lines of a change that a note repeats, and characters of each.
 _MOST_LINES = 6
 _MOST_LINE_CHARACTERS = 160
+_PREFACE = "What was decided about edits of your memory that you had proposed:"
 _TOLD_STATES = (ProposalState.APPROVED, ProposalState.EDITED, ProposalState.REJECTED)
 
 
@@ -66,6 +67,17 @@ def mark_told(note: DecisionNote) -> None:
     BlockProposal.objects.filter(id__in=note.proposal_ids).update(told_message_id=note.message.id)
 
 
+def read_note(message: Message) -> str | None:
+    """The words of a note of ours; None for what somebody sent."""
+    if message.role != MessageRole.USER or message.created_by_id is not None:
+        return None
+    try:
+        words = str(json.loads(searchable_text(message.content))["message"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return words if words.startswith(_PREFACE) else None
+
+
 def hand_over_untold(*, source: Conversation, target: Conversation) -> None:
     """Let another conversation of the agent tell what `source`, which is deleted, has not told."""
     _untold(source).update(conversation_id=target.id)
@@ -94,7 +106,7 @@ def _text(decided: Sequence[BlockProposal], *, moment: datetime, zone: str) -> s
     told = "\n\n".join(f"{number}. {_decision(each)}" for number, each in enumerate(decided, 1))
     note = {
         "type": "system_alert",
-        "message": f"What was decided about edits of your memory that you had proposed:\n\n{told}",
+        "message": f"{_PREFACE}\n\n{told}",
         "time": format_time(moment, zone),
     }
     return json.dumps(note, ensure_ascii=False)

@@ -11,6 +11,7 @@ import pytest
 from agents.models import Agent, Conversation, Message
 from agents.services.agent_conversations import ConversationDraft, create_conversation, delete_conversation
 from agents.services.agents import AgentDraft, create_agent, delete_agent
+from agents.web.transcript import input_from
 from letta_ade.llm.errors import ModelError
 from letta_ade.llm.testing import ScriptedModel, error, installed, text, tool_call
 from memory.models import Block, BlockProposal
@@ -107,8 +108,14 @@ async def test_an_agent_proposes_is_rejected_and_reads_the_reason_once_with_its_
     assert "rejected by Grace" in told["message"]
     assert reason in told["message"]
     assert "+ Born in 1815." in told["message"]
-    stored = await db(lambda: BlockProposal.objects.get(id=proposal.id).told_message_id)
+    stored = await db(lambda: BlockProposal.objects.get(id=proposal.id).told_message_id or "")
     assert stored in [message.id for message in await context_of(agent)]
+
+    row = await db(lambda: Message.objects.get(id=stored))
+    shown = input_from(row, {}, "You")
+    assert (shown.who, shown.role, reason in shown.text) == ("Letta ADE", "system", True)
+    row.created_by_id = make_caller().id
+    assert input_from(row, {}, "You").who == "You", "what somebody sends in its form is not ours"
 
     await send(agent, "And now?")
     assert request_text(model, 3).count("rejected by Grace") == 1, (
