@@ -109,7 +109,8 @@ def test_what_others_wrote_since_is_merged(block: Block, agent: Agent) -> None:
 
 
 def test_proposals_of_several_runs_that_add_lines_are_all_approved(block: Block, agent: Agent) -> None:
-    first, second = (suggest(block, agent, lambda value, add=add: f"{value}\n{add}", run=add) for add in "xy")
+    first = suggest(block, agent, lambda value: f"{value}\nx", run="x")
+    second = suggest(block, agent, lambda value: f"{value}\ny", run="y")
     approve_proposal(caller=human(), proposal_id=second.id)
     approve_proposal(caller=human(), proposal_id=first.id)
     assert value_of(block) == "one\ntwo\nthree\ny\nx"

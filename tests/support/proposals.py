@@ -25,8 +25,7 @@ def make_proposal(
 ) -> BlockProposal:
     """The proposal of an agent for a block that it holds, each of a run of its own."""
     agent = agent or make_agent()
-    fields = {} if label is None else {"label": label}
-    block = block or make_block(agent=agent, **fields)
+    block = block or make_block(agent=agent, label=label or "notes")
     set_policy(caller=make_caller(), block_id=block.id, rules={"agents": "propose"})
     done = edit_block(
         caller=make_agent_caller(agent),
