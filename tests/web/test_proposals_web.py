@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from letta_ade.accounts.models import Role
 from letta_ade.core.ids import new_id
+from letta_ade.web.palette_search import find
 from memory.models import Block, BlockProposal
 from memory.services.block_policies import set_policy
 from memory.services.blocks import BlockChanges, change_block, delete_block
@@ -271,3 +272,9 @@ def test_the_workbench_says_what_waits_and_what_the_agent_may(browser: Client) -
     assert "2 proposals wait" in page_of(browser, f"/agents/{agent.id}/").by_id(f"block-{block.id}").text
     set_policy(caller=make_caller(), block_id=block.id, rules={agent.id: "read_only"})
     assert "read-only" in page_of(browser, f"/agents/{agent.id}/").by_id(f"block-{block.id}").text
+
+
+def test_the_palette_finds_a_proposal_by_its_id(browser: Client) -> None:
+    proposal = make_proposal(label="policies")
+    [group] = find(caller=make_caller(), text=proposal.id)
+    assert [(hit.title, hit.address) for hit in group.hits] == [("policies", f"/proposals/{proposal.id}/")]
