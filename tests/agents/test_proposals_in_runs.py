@@ -12,6 +12,7 @@ from agents.models import Agent, Conversation, Message
 from agents.services.agent_conversations import ConversationDraft, create_conversation, delete_conversation
 from agents.services.agents import AgentDraft, create_agent, delete_agent
 from agents.web.transcript import input_from
+from letta_ade.core.ids import LOCAL_USER_ID
 from letta_ade.llm.errors import ModelError
 from letta_ade.llm.testing import ScriptedModel, error, installed, text, tool_call
 from memory.models import Block, BlockProposal
@@ -114,7 +115,7 @@ async def test_an_agent_proposes_is_rejected_and_reads_the_reason_once_with_its_
     row = await db(lambda: Message.objects.get(id=stored))
     shown = input_from(row, {}, "You")
     assert (shown.who, shown.role, reason in shown.text) == ("Letta ADE", "system", True)
-    row.created_by_id = make_caller().id
+    row.created_by_id = LOCAL_USER_ID
     assert input_from(row, {}, "You").who == "You", "what somebody sends in its form is not ours"
 
     await send(agent, "And now?")

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_local_workspace'),
-        ('memory', '0003_block_checkpoint'),
+        ('memory', '0004_revert_act'),
     ]
 
     operations = [
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='blockversion',
             name='act',
-            field=models.CharField(choices=[('write', 'Write'), ('restore', 'Restore'), ('undo', 'Undo'), ('redo', 'Redo'), ('approval', 'Approval')], default='write', max_length=16),
+            field=models.CharField(choices=[('write', 'Write'), ('restore', 'Restore'), ('undo', 'Undo'), ('redo', 'Redo'), ('revert', 'Revert'), ('approval', 'Approval')], default='write', max_length=16),
         ),
         migrations.CreateModel(
             name='BlockPolicyChange',
