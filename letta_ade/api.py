@@ -46,6 +46,8 @@ from letta_ade.llm.api.providers import router as providers
 from letta_ade.llm.errors import ModelError
 from memory.api.block_versions import router as block_versions
 from memory.api.blocks import router as blocks
+from memory.api.proposals import router as proposals
+from memory.api.proposals import router_of_blocks as proposals_of_blocks
 from tools.api.tools import router as tools
 
 logger = logging.getLogger(__name__)
@@ -90,6 +92,8 @@ api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", block_sharing, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
+api.add_router("/blocks", proposals_of_blocks, tags=["blocks"])
+api.add_router("/proposals", proposals, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])

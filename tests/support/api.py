@@ -29,8 +29,8 @@ class Api:
         body = "" if body is None else body  # Django would send the word None
         return self._send("patch", path, body, content_type="application/json", headers=headers)
 
-    def put(self, path: str) -> Any:
-        return self._send("put", path)
+    def put(self, path: str, body: Any = None) -> Any:
+        return self._send("put", path, body, content_type="application/json")
 
     def delete(self, path: str) -> Any:
         return self._send("delete", path)
