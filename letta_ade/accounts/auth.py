@@ -53,7 +53,7 @@ class Caller:
     id: str
     name: str
     role: str
-    kind: Literal["local", "user", "api_key", "agent", "system"]
+    kind: Literal["local", "user", "api_key", "agent", "system", "import"]
 
     def can(self, action: Action) -> bool:
         return action in ACTIONS_OF_ROLE[self.role]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from django.contrib.staticfiles import finders
 from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from letta_ade.accounts.auth import Action, Caller
@@ -223,3 +224,11 @@ def may(caller: Caller | None, action: Action) -> bool:
 def first_line(text: str | None) -> str:
     """What stands before the first line end."""
     return (text or "").strip().partition("\n")[0]
+
+
+@register.filter
+def marked(text: str | None, sought: str) -> SafeString:
+    """The text with what was looked for in `<mark>`, in any case."""
+    parts = re.split(f"({re.escape(sought)})", text or "", flags=re.IGNORECASE) if sought else [text or ""]
+    shown = (format_html("<mark>{}</mark>" if at % 2 else "{}", part) for at, part in enumerate(parts))
+    return format_html_join("", "{}", ((part,) for part in shown))

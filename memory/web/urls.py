@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from memory.web import blocks
+from memory.web import block_list, blocks
 
 app_name = "blocks"
 
 urlpatterns = [
-    path("blocks/", blocks.list_page, name="list"),
-    path("blocks/new/", blocks.create_page, name="create"),
+    path("blocks/", block_list.list_page, name="list"),
+    path("blocks/new/", block_list.create_page, name="create"),
+    path("blocks/<str:block_id>/peek/", block_list.peek_panel, name="peek"),
     path("blocks/<str:block_id>/", blocks.detail_page, name="detail"),
     path("blocks/<str:block_id>/versions/<int:number>/", blocks.version_page, name="version"),
     path("blocks/<str:block_id>/versions/before/<int:before>/", blocks.older_versions, name="older_versions"),
