@@ -42,6 +42,7 @@ from letta_ade.core.version import product_version
 from letta_ade.llm.api.models import router as models
 from letta_ade.llm.api.providers import router as providers
 from letta_ade.llm.errors import ModelError
+from memory.api.block_files import router as block_files
 from memory.api.block_versions import router as block_versions
 from memory.api.blocks import router as blocks
 from tools.api.tools import router as tools
@@ -84,6 +85,8 @@ api.add_router("/groups", groups, tags=["groups"])
 api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
+# Before the single blocks, whose ids stand in the same place.
+api.add_router("/blocks", block_files, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
