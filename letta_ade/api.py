@@ -18,6 +18,7 @@ from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
 from agents.api.approvals import router as approvals
+from agents.api.block_bulk import router as block_bulk
 from agents.api.blocks import router as blocks_of_agents
 from agents.api.compaction import conversation_router as compaction_of_conversations
 from agents.api.compaction import router as compactions
@@ -86,6 +87,7 @@ api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 # Before the single blocks, whose ids stand in the same place.
+api.add_router("/blocks", block_bulk, tags=["blocks"])
 api.add_router("/blocks", block_files, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
