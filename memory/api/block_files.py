@@ -17,8 +17,6 @@ from memory.services.blocks import list_blocks
 
 router = Router()
 
-CONTENT_TYPES = {FileKind.JSONL: "application/x-ndjson", FileKind.JSON: "application/json"}
-
 
 class ExportQuery(Schema):
     """What of the blocks a file holds; the filters of the list say which blocks."""
@@ -45,7 +43,7 @@ def export_blocks(request: ApiRequest, query: Query[ExportQuery], filters: Query
     text = block_files.write_blocks(
         caller=request.auth, blocks=blocks, kind=query.format, has_versions=query.versions
     )
-    return file_response(text, query.format)
+    return HttpResponse(text, headers=query.format.headers)
 
 
 @router.post("/import")
@@ -69,12 +67,3 @@ def import_blocks(request: ApiRequest, query: Query[ImportQuery]) -> HttpRespons
         for each in report.results
     ]
     return respond(said | {"results": lines})
-
-
-def file_response(text: str, kind: FileKind) -> HttpResponse:
-    """A file to be saved."""
-    return HttpResponse(
-        text,
-        content_type=f"{CONTENT_TYPES[kind]}; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="blocks.{kind}"'},
-    )

@@ -46,6 +46,15 @@ class FileKind(StrEnum):
     JSONL = "jsonl"
     JSON = "json"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of an answer that is to be saved as a file."""
+        media_type = "application/json" if self is FileKind.JSON else "application/x-ndjson"
+        return {
+            "Content-Type": f"{media_type}; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="blocks.{self}"',
+        }
+
 
 class OnCollision(StrEnum):
     """What becomes of an entry whose block is here already."""
