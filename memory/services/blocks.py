@@ -189,6 +189,19 @@ def create_block(*, caller: Caller, draft: BlockDraft, origin: Origin | None = N
     return block
 
 
+def copy_as_template(*, caller: Caller, block_id: str) -> Block:
+    """A template with the block's text, named by its label. The two are not linked. Raises NotFound."""
+    source = get_block_for(caller=caller, block_id=block_id)
+    copied = ("label", "value", "limit", "description", "read_only", "metadata")
+    draft = BlockDraft(
+        **{name: getattr(source, name) for name in copied},
+        tags=tuple(source.tags),
+        is_template=True,
+        template_name=source.label,
+    )
+    return create_block(caller=caller, draft=draft)
+
+
 def update_block(
     *,
     caller: Caller,

@@ -8,14 +8,15 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import pagination
 from letta_ade.core.errors import AdeError, NotFound
 from memory.models import Block
 from memory.services import block_rows
-from memory.services.blocks import BlockFilters, create_block, get_block_for, list_blocks
+from memory.services.blocks import BlockFilters, copy_as_template, create_block, get_block_for, list_blocks
 from memory.web.block_versions import VersionLine, list_lines
 from memory.web.forms import OFFERED_LIMIT, BlockForm
 
@@ -160,10 +161,10 @@ def peek_panel(request: PageRequest, block_id: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def create_page(request: PageRequest) -> HttpResponse:
-    """The form for a block that no agent holds yet."""
+    """The form for a block that no agent holds yet; `from` in the address fills it with the text of another one."""
     caller = request.caller
     caller.check("edit")
-    form = BlockForm(request.POST if request.method == "POST" else None, initial={"limit": OFFERED_LIMIT})
+    form = BlockForm(request.POST if request.method == "POST" else None, initial=_initial(request))
     if request.method == "POST" and form.is_valid():
         try:
             block = create_block(caller=caller, draft=form.draft())
@@ -173,3 +174,25 @@ def create_page(request: PageRequest) -> HttpResponse:
             messages.success(request, f"Created {block.label} v1")
             return redirect("blocks:detail", block_id=block.id)
     return render(request, "blocks/create.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def _initial(request: PageRequest) -> dict[str, Any]:
+    """What stands in the new form. A block made from another is a copy: the two are not linked. Raises NotFound."""
+    if not (source_id := request.GET.get("from")):
+        return {"limit": OFFERED_LIMIT}
+    source = get_block_for(caller=request.caller, block_id=source_id.replace("\0", ""))
+    return {
+        "label": source.label,
+        "description": source.description or "",
+        "limit": source.limit,
+        "value": source.value,
+        "read_only": source.read_only,
+    }
+
+
+@require_POST
+def save_as_template(request: PageRequest, block_id: str) -> HttpResponse:
+    """Makes a template with the block's text; the block itself stays what it is."""
+    template = copy_as_template(caller=request.caller, block_id=block_id)
+    messages.success(request, f"Saved {template.label} as a template")
+    return redirect(f"{reverse('blocks:list')}?kind=template")

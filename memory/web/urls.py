@@ -13,6 +13,7 @@ urlpatterns = [
     path("blocks/export/", block_files.export_file, name="export"),
     path("blocks/import/", block_files.import_page, name="import"),
     path("blocks/new/", block_list.create_page, name="create"),
+    path("blocks/<str:block_id>/template/", block_list.save_as_template, name="save_as_template"),
     path("blocks/<str:block_id>/peek/", block_list.peek_panel, name="peek"),
     path("blocks/<str:block_id>/", blocks.detail_page, name="detail"),
     path("blocks/<str:block_id>/versions/<int:number>/", blocks.version_page, name="version"),

@@ -91,3 +91,16 @@ def test_the_list_asks_a_fixed_number_of_questions(
         make_block(label=f"block {number}")
     with django_assert_max_num_queries(9):
         assert browser.get("/blocks/?q=block").status_code == 200
+
+
+def test_a_template_is_a_copy_and_so_is_a_block_made_from_it(browser: Client) -> None:
+    block = make_block(label="tone", value="Be brief.", description="How to speak", tags=("x",))
+    browser.post(f"/blocks/{block.id}/template/")
+    template = Block.objects.get(is_template=True)
+    assert (template.template_name, template.value, template.tags) == ("tone", "Be brief.", ["x"])
+    block.refresh_from_db()
+    assert block.is_template is False
+    page = Page(browser.get(f"/blocks/new/?from={template.id}").content.decode())
+    assert page.by_id("id_value").text.strip() == "Be brief."
+    assert browser.get("/blocks/new/?from=nothing").status_code == 404
+    assert "tone" in Page(browser.get("/blocks/?kind=template").content.decode()).by_id("block-list").text
