@@ -112,6 +112,17 @@ def until(then: datetime) -> SafeString:
 
 
 @register.filter
+def marked(text: str, words: str) -> SafeString:
+    """The text, escaped, with each place where one of these words stands as `<mark>`; capital letters make no difference."""
+    found = [re.escape(word) for word in words.split()]
+    if not found:
+        return format_html("{}", text)
+    parts = re.split(f"({'|'.join(found)})", text, flags=re.IGNORECASE)
+    pieces = (format_html("<mark>{}</mark>" if place % 2 else "{}", part) for place, part in enumerate(parts))
+    return format_html_join("", "{}", ((piece,) for piece in pieces))
+
+
+@register.filter
 def thousands(number: int | None) -> str:
     """50,608; nothing for None."""
     return "" if number is None else f"{number:,}"
@@ -227,8 +238,8 @@ def first_line(text: str | None) -> str:
 
 
 @register.filter
-def marked(text: str | None, sought: str) -> SafeString:
-    """The text with what was looked for in `<mark>`, in any case."""
+def marked_phrase(text: str | None, sought: str) -> SafeString:
+    """The text, escaped, with what was looked for in `<mark>`, in any case."""
     parts = re.split(f"({re.escape(sought)})", text or "", flags=re.IGNORECASE) if sought else [text or ""]
     shown = (format_html("<mark>{}</mark>" if at % 2 else "{}", part) for at, part in enumerate(parts))
     return format_html_join("", "{}", ((part,) for part in shown))

@@ -149,7 +149,7 @@ def _peek(request: PageRequest) -> Peek | None:
 
 def _look(request: PageRequest, block_id: str) -> Peek:
     block = get_block_for(caller=request.caller, block_id=block_id)
-    lines, _ = list_lines(caller=request.caller, block=block)
+    lines, _ = list_lines(block)
     return Peek(block=block, lines=lines[:PEEK_VERSIONS])
 
 

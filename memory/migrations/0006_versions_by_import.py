@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("memory", "0004_blocks_by_change"),
+        ("memory", "0005_blocks_by_change"),
     ]
 
     operations = [

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("memory", "0003_block_checkpoint"),
+        ("memory", "0004_revert_act"),
     ]
 
     operations = [
