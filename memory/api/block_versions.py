@@ -20,11 +20,12 @@ from memory.api.schemas.block_version import (
     DiffResponse,
     PutBack,
     RenameCheckpoint,
+    Revert,
     VerifyResponse,
     VersionResponse,
     blamed_lines,
 )
-from memory.services import block_checkpoints, block_restores, block_versions
+from memory.services import block_checkpoints, block_restores, block_reverts, block_versions
 from memory.services.blocks import get_block_for
 
 router = Router()
@@ -68,6 +69,14 @@ def redo(request: ApiRequest, block_id: BlockId, body: PutBack | None = None) ->
     return respond_block(
         block_restores.redo(caller=request.auth, block_id=block_id, base_version=_base(request, body))
     )
+
+
+@router.post("/{block_id}/versions/revert", response=VersionedBlock)
+def revert_writes(request: ApiRequest, block_id: BlockId, body: Revert) -> HttpResponse:
+    revert = block_reverts.revert_writes(
+        caller=request.auth, block_id=block_id, wrote=body.wrote(), base_version=_base(request, body)
+    )
+    return respond_block(revert.block)
 
 
 @router.get("/{block_id}/versions/checkpoints", response=list[CheckpointResponse])

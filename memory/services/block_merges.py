@@ -11,11 +11,12 @@ from memory.models import Block, BlockVersion
 
 
 class BlockConflict(Conflict):
-    """The block was changed meanwhile, in the same places. `merge` has the parts of the value."""
+    """The block was changed meanwhile, in the same places. `merge` has the parts of the value, `wanted` all that was to be set."""
 
-    def __init__(self, message: str, *, merge: Merge, **data: Any) -> None:
+    def __init__(self, message: str, *, merge: Merge, wanted: Mapping[str, Any], **data: Any) -> None:
         super().__init__(message, **data)
         self.merge = merge
+        self.wanted = wanted
 
 
 def rebased(block: Block, wanted: Mapping[str, Any], base_version: int) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def rebased(block: Block, wanted: Mapping[str, Any], base_version: int) -> dict[
             f"Block {block.label!r} is at version {block.version}, this change was made to version {base_version}, "
             f"and both changed {', '.join(what)}. Settle it and send the change with base_version {block.version}.",
             merge=merge,
+            wanted=wanted,
             base_version=base_version,
             current_version=block.version,
             base=base.value,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from letta_ade.core.schemas import Body, Wire
 from memory.diffs import DiffRow
 from memory.models import Block, BlockCheckpoint, BlockVersion
+from memory.services.block_reverts import Wrote
 from memory.services.block_versions import BlameLine, Problem, VersionDiff, is_intact
 
 
@@ -47,6 +48,8 @@ class VersionResponse(VersionAuthor):
     is_merged: bool
     act: str
     restored_from: int | None
+    #: Numbers of the versions whose changes were taken out; null unless `act` is revert.
+    reverted: list[int] | None
     #: Lines that went although the writer had not seen them; more than none is a blind overwrite.
     unseen_dropped: int
     #: False: made for what somebody wrote to the row without a version, or changed after it was written.
@@ -70,6 +73,7 @@ class VersionResponse(VersionAuthor):
             is_merged=version.is_merged,
             act=version.act,
             restored_from=version.restored_from,
+            reverted=version.reverted,
             unseen_dropped=version.unseen_dropped,
             is_explained=version.is_explained and is_intact(version),
             prev_hash=version.prev_hash,
@@ -213,3 +217,19 @@ class PutBack(Body):
 
     #: The version that the caller looks at; with it a block that has moved on is 409.
     base_version: int | None = None
+
+
+class Revert(PutBack):
+    """Whose writes are to be taken out: an actor's, a run's, or those of an actor in a run; with `since` only later ones."""
+
+    actor_id: str | None = None
+    run_id: str | None = None
+    #: Without a time zone: UTC.
+    since: datetime | None = None
+
+    def wrote(self) -> Wrote:
+        """The same for the service."""
+        since = self.since
+        if since is not None and since.tzinfo is None:
+            since = since.replace(tzinfo=UTC)
+        return Wrote(actor_id=self.actor_id, run_id=self.run_id, since=since)
