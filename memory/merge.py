@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from memory.lines import Change, changed_lines, split_lines
 
@@ -45,6 +46,75 @@ class Merge:
         return "\n".join(line for part in self.parts if isinstance(part, Agreed) for line in part.lines)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunk:
+    """Lines of the base that somebody changed, and what each side has there; places count from 0.
+
+    `mine` or `theirs` where only one side changed them, `both` where both did the same, `clash` where they did not.
+    """
+
+    kind: Literal["mine", "theirs", "both", "clash"]
+    base_from: int
+    base: tuple[str, ...]
+    mine_from: int
+    mine: tuple[str, ...]
+    theirs_from: int
+    theirs: tuple[str, ...]
+
+
+def merge_hunks(*, base: str, mine: str, theirs: str) -> list[Hunk]:
+    """Where the three texts differ, top down. Between two hunks all three are the same."""
+    base_lines = split_lines(base)
+    sides = tuple(
+        _Side(lines=split_lines(text), changes=changed_lines(base, text)) for text in (mine, theirs)
+    )
+    hunks: list[Hunk] = []
+    shifts = [0, 0]
+    for group in _groups(sides):
+        start = min(change.old_from for change, _ in group)
+        end = max(change.old_to for change, _ in group)
+        made = [
+            tuple(
+                sides[number].lines_for(
+                    base_lines, start, end, [change for change, whose in group if whose == number]
+                )
+            )
+            for number in (0, 1)
+        ]
+        changers = {whose for _, whose in group}
+        hunk = Hunk(
+            kind=_kind(changers, is_same=made[0] == made[1]),
+            base_from=start,
+            base=tuple(base_lines[start:end]),
+            mine_from=start + shifts[0],
+            mine=made[0],
+            theirs_from=start + shifts[1],
+            theirs=made[1],
+        )
+        hunks.append(hunk)
+        shifts = [shift + len(lines) - (end - start) for shift, lines in zip(shifts, made, strict=True)]
+    return hunks
+
+
+def settled(base: str, hunks: Sequence[Hunk], chosen: Sequence[Sequence[str]]) -> str:
+    """The base with each hunk's lines replaced by the chosen ones."""
+    base_lines = split_lines(base)
+    made: list[str] = []
+    done = 0
+    for hunk, lines in zip(hunks, chosen, strict=True):
+        made += [*base_lines[done : hunk.base_from], *lines]
+        done = hunk.base_from + len(hunk.base)
+    return "\n".join([*made, *base_lines[done:]])
+
+
+def _kind(changers: set[int], *, is_same: bool) -> Literal["mine", "theirs", "both", "clash"]:
+    if changers == {0}:
+        return "mine"
+    if changers == {1}:
+        return "theirs"
+    return "both" if is_same else "clash"
+
+
 def merge_texts(*, base: str, mine: str, theirs: str) -> Merge:
     """What becomes of `base` when both changes are made.
 
@@ -53,35 +123,16 @@ def merge_texts(*, base: str, mine: str, theirs: str) -> Merge:
     a guess.
     """
     base_lines = split_lines(base)
-    sides = tuple(
-        _Side(lines=split_lines(text), changes=changed_lines(base, text)) for text in (mine, theirs)
-    )
     parts: list[Agreed | Clash] = []
     done = 0
-    for group in _groups(sides):
-        start = min(change.old_from for change, _ in group)
-        end = max(change.old_to for change, _ in group)
-        _agree(parts, base_lines[done:start])
-        made = [
-            sides[number].lines_for(
-                base_lines, start, end, [change for change, whose in group if whose == number]
-            )
-            for number in (0, 1)
-        ]
-        changers = {whose for _, whose in group}
-        if len(changers) == 1:
-            _agree(parts, made[changers.pop()])
-        elif made[0] == made[1]:
-            _agree(parts, made[0])
-        else:
-            clash = Clash(
-                base_line=start + 1,
-                base=tuple(base_lines[start:end]),
-                mine=tuple(made[0]),
-                theirs=tuple(made[1]),
-            )
+    for hunk in merge_hunks(base=base, mine=mine, theirs=theirs):
+        _agree(parts, base_lines[done : hunk.base_from])
+        if hunk.kind == "clash":
+            clash = Clash(base_line=hunk.base_from + 1, base=hunk.base, mine=hunk.mine, theirs=hunk.theirs)
             parts.append(clash)
-        done = end
+        else:
+            _agree(parts, hunk.theirs if hunk.kind == "theirs" else hunk.mine)
+        done = hunk.base_from + len(hunk.base)
     _agree(parts, base_lines[done:])
     return Merge(parts=tuple(parts))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from letta_ade.accounts.auth import Caller
@@ -15,7 +16,7 @@ from memory.diffs import DiffRow, diff_rows
 from memory.history import LineCount, chain_hash, count_changed_lines
 from memory.lines import changed_lines, packed, split_lines
 from memory.models import Block, BlockVersion
-from memory.services.block_writes import VERSIONED, facts_of
+from memory.services.block_writes import VERSIONED, facts_of, lock_block
 from memory.services.blocks import get_block_for
 
 
@@ -60,6 +61,17 @@ def get_version_of(block: Block, number: int) -> BlockVersion:
     if version is None:
         raise NotFound(f"Block {block.label!r} has no version {number}; the newest is {block.version}.")
     return version
+
+
+def get_current_version(*, caller: Caller, block_id: str) -> BlockVersion:
+    """The version that says what the block holds now; one by nobody known is made when somebody wrote to the row without any.
+
+    Raises NotFound.
+    """
+    caller.check("edit")
+    with transaction.atomic():
+        block = lock_block(caller, block_id)
+        return get_version_of(block, block.version)
 
 
 def compare_versions(*, caller: Caller, block_id: str, old: int, new: int) -> VersionDiff:

@@ -16,6 +16,7 @@ from letta_ade.core.errors import AdeError, Conflict
 from letta_ade.llm.tokens import estimate_text
 from memory.diffs import diff_rows
 from memory.models import Block
+from memory.services.block_merges import BlockConflict
 from memory.services.block_versions import verify_block
 from memory.services.blocks import (
     change_block,
@@ -24,6 +25,7 @@ from memory.services.blocks import (
     get_block_for,
     list_blocks,
 )
+from memory.web.block_merge import saved, show_merge
 from memory.web.block_versions import get_version, list_lines
 from memory.web.forms import OFFERED_LIMIT, BlockForm
 
@@ -105,22 +107,15 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
         change = change_block(
             caller=caller, block_id=block_id, changes=form.changes(block), base_version=base_version
         )
+    except BlockConflict as error:
+        return show_merge(request, block_id, error)
     except Conflict as error:
-        if "current_version" not in error.data:
-            form.add_error("label", error.message)
-            return _detail(request, block, form, status=422)
-        return _clash(request, get_block_for(caller=caller, block_id=block_id), form)
+        form.add_error("label", error.message)
+        return _detail(request, block, form, status=422)
     except AdeError as error:
         form.add_error(None, error.message)
         return _detail(request, block, form, status=422)
-    saved = change.block
-    if change.merged_with:
-        messages.success(request, f"Saved {saved.label} v{saved.version}, merged with v{change.merged_with}")
-    elif not change.is_written:
-        messages.success(request, f"{saved.label} is unchanged")
-    else:
-        messages.success(request, f"Saved {saved.label} v{saved.version}")
-    return redirect("blocks:detail", block_id=block_id)
+    return saved(request, change, base_version=base_version)
 
 
 def _form_of(block: Block) -> BlockForm:
@@ -134,16 +129,6 @@ def _form_of(block: Block) -> BlockForm:
             "base_version": block.version,
         }
     )
-
-
-def _clash(request: PageRequest, block: Block, form: BlockForm) -> HttpResponse:
-    """Somebody saved in between: what was typed stays, next to how it differs from what is stored now."""
-    kept = BlockForm(
-        {**{name: form.data.get(name, "") for name in form.fields}, "base_version": block.version}
-    )
-    kept.is_valid()
-    extra = {"clash": diff_rows(block.value, form.cleaned_data["value"]), "is_clash": True}
-    return _detail(request, block, kept, status=409, **extra)
 
 
 def _detail(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from memory.web import blocks
+from memory.web import block_merge, blocks
 
 app_name = "blocks"
 
@@ -14,6 +14,7 @@ urlpatterns = [
     path("blocks/<str:block_id>/", blocks.detail_page, name="detail"),
     path("blocks/<str:block_id>/versions/<int:number>/", blocks.version_page, name="version"),
     path("blocks/<str:block_id>/versions/before/<int:before>/", blocks.older_versions, name="older_versions"),
+    path("blocks/<str:block_id>/merge/", block_merge.merge_page, name="merge"),
     path("blocks/<str:block_id>/verify/", blocks.verify_part, name="verify"),
     path("blocks/<str:block_id>/delete/", blocks.delete_page, name="delete"),
 ]
