@@ -87,7 +87,7 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
     for step in sorted(records.steps.values(), key=lambda step: step.number):
         step_ids[step.run_id].append(step.id)
     marks = compactions_of(runs[0].conversation, runs)
-    number, day_before = _steps_before(runs[0]), _day_before(runs[0])
+    number, day_before = steps_before(runs[0]), _day_before(runs[0])
     items = []
     for run in runs:
         day = run.created_at if run.created_at.date() != day_before else None
@@ -125,7 +125,7 @@ def load_frame(run_id: str) -> RunFrame | None:
     if run is None:
         return None
     day = run.created_at if run.created_at.date() != _day_before(run) else None
-    return _frame(run, run.agent, _steps_before(run) + 1, day)
+    return _frame(run, run.agent, steps_before(run) + 1, day)
 
 
 def _frame(run: Run, agent: Agent, first_number: int, day: datetime | None) -> RunFrame:
@@ -162,7 +162,7 @@ def _asked_step(run: Run, agent: Agent) -> AskedStep | None:
     return AskedStep(
         id=step.id,
         run_id=step.run_id,
-        number=_steps_before(step.run) + earlier,
+        number=steps_before(step.run) + earlier,
         messages=tuple(said[step.id]),
         records=_records(agent, {step.id: step}, rows),
     )
@@ -288,7 +288,8 @@ def author_names(ids: set[str]) -> dict[str, str]:
     return names
 
 
-def _steps_before(run: Run) -> int:
+def steps_before(run: Run) -> int:
+    """How many steps the conversation had before the run: its own are numbered from there."""
     earlier = Q(run__created_at__lt=run.created_at) | Q(run__created_at=run.created_at, run_id__lt=run.id)
     return Step.objects.filter(earlier, run__conversation_id=run.conversation_id).count()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from agents.web import agent_form, agents
+from agents.web import agent_form, agents, block_origins
 
 app_name = "agents"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("agents/", agents.list_page, name="list"),
     path("agents/new/", agent_form.create_page, name="create"),
     path("agents/of-block/<str:block_id>/", agents.agents_of_block, name="of_block"),
+    path("agents/wrote/<str:block_id>/<int:number>/", block_origins.wrote_part, name="wrote"),
     path("agents/of-tool/<str:tool_id>/", agents.agents_of_tool, name="of_tool"),
     path("agents/<str:agent_id>/peek/", agents.peek_panel, name="peek"),
     path("agents/<str:agent_id>/delete/", agents.delete_page, name="delete"),

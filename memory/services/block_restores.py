@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db import transaction
 
 from letta_ade.accounts.auth import Caller
@@ -46,15 +48,26 @@ def redo(*, caller: Caller, block_id: str, base_version: int | None = None) -> B
     return _step(caller, block_id, base_version, VersionAct.REDO)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """The versions whose states an undo and a redo would put back now; None: there is nothing to do."""
+
+    undo: int | None
+    redo: int | None
+
+
+def reach_of(block: Block) -> Reach:
+    """How far undo and redo reach."""
+    done, undone = _stacks(block)
+    return Reach(undo=done[-2] if len(done) > 1 else None, redo=undone[-1] if undone else None)
+
+
 def _step(caller: Caller, block_id: str, base_version: int | None, act: VersionAct) -> Block:
     caller.check("edit")
     with transaction.atomic():
         block = lock_at(caller, block_id, base_version)
-        done, undone = _stacks(block)
-        if act == VersionAct.UNDO:
-            number = done[-2] if len(done) > 1 else None
-        else:
-            number = undone[-1] if undone else None
+        reach = reach_of(block)
+        number = reach.undo if act == VersionAct.UNDO else reach.redo
         if number is None:
             raise Conflict(f"There is nothing to {act} in block {block.label!r}.")
         _put_back(caller, block, get_version_of(block, number), act)

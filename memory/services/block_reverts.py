@@ -19,6 +19,7 @@ from memory.services.block_checks import check_block, check_label_is_free
 from memory.services.block_merges import rebased
 from memory.services.block_restores import lock_at
 from memory.services.block_writes import VERSIONED, Writing, add_version, tell_changed
+from memory.services.blocks import get_block_for
 
 #: The id that stands for whoever wrote to the row without a version: such versions have none.
 UNKNOWN_ACTOR = "unknown"
@@ -78,12 +79,8 @@ def revert_writes(
     caller.check("edit")
     with transaction.atomic():
         block = lock_at(caller, block_id, base_version)
-        numbers = _numbers(block, wrote)
-        stretches = _stretches(block, numbers)
         label, before = block.label, block.value
-        wanted = _without(block, stretches)
-        if all(getattr(block, name) == value for name, value in wanted.items()):
-            raise Conflict(f"Nothing of what was written there is left in block {block.label!r}.")
+        numbers, wanted = _plan(block, wrote)
         for name, value in wanted.items():
             setattr(block, name, value)
         check_block(block)
@@ -95,6 +92,24 @@ def revert_writes(
         block.save()
     tell_changed(block)
     return BlockRevert(block=block, reverted=numbers)
+
+
+def preview_revert(*, caller: Caller, block_id: str, wrote: Wrote) -> BlockRevert:
+    """What `revert_writes` would make, as a block that is not stored. Raises what it does."""
+    block = get_block_for(caller=caller, block_id=block_id)
+    numbers, wanted = _plan(block, wrote)
+    for name, value in wanted.items():
+        setattr(block, name, value)
+    return BlockRevert(block=block, reverted=numbers)
+
+
+def _plan(block: Block, wrote: Wrote) -> tuple[list[int], dict[str, Any]]:
+    """The versions to take out, and the block's fields without them."""
+    numbers = _numbers(block, wrote)
+    wanted = _without(block, _stretches(block, numbers))
+    if all(getattr(block, name) == value for name, value in wanted.items()):
+        raise Conflict(f"Nothing of what was written there is left in block {block.label!r}.")
+    return numbers, wanted
 
 
 def _numbers(block: Block, wrote: Wrote) -> list[int]:

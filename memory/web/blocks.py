@@ -1,4 +1,4 @@
-"""Pages of the blocks: the list, one block with its versions, a new one, deletion."""
+"""Pages of the blocks: the list, a new one, deletion. One block has its own page, in `block_page`."""
 
 from __future__ import annotations
 
@@ -12,21 +12,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import pagination
-from letta_ade.core.errors import AdeError, Conflict
-from letta_ade.llm.tokens import estimate_text
-from memory.diffs import diff_rows
+from letta_ade.core.errors import AdeError
 from memory.models import Block
-from memory.services.block_merges import BlockConflict
-from memory.services.block_versions import verify_block
-from memory.services.blocks import (
-    change_block,
-    create_block,
-    delete_block,
-    get_block_for,
-    list_blocks,
-)
-from memory.web.block_merge import saved, show_merge
-from memory.web.block_versions import get_version, list_lines
+from memory.services.blocks import create_block, delete_block, get_block_for, list_blocks
 from memory.web.forms import OFFERED_LIMIT, BlockForm
 
 PAGE_ROWS = 50
@@ -89,97 +77,6 @@ def create_page(request: PageRequest) -> HttpResponse:
             messages.success(request, f"Created {block.label} v1")
             return redirect("blocks:detail", block_id=block.id)
     return render(request, "blocks/create.html", {"form": form}, status=422 if form.errors else 200)
-
-
-@require_http_methods(["GET", "POST"])
-def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
-    """One block: versions, value, what hangs on it. A save carries the version that it was made from."""
-    caller = request.caller
-    block = get_block_for(caller=caller, block_id=block_id)
-    if request.method == "GET":
-        return _detail(request, block, _form_of(block))
-    caller.check("edit")
-    form = BlockForm(request.POST)
-    if not form.is_valid():
-        return _detail(request, block, form, status=422)
-    base_version = form.cleaned_data["base_version"]
-    try:
-        change = change_block(
-            caller=caller, block_id=block_id, changes=form.changes(block), base_version=base_version
-        )
-    except BlockConflict as error:
-        return show_merge(request, block_id, error)
-    except Conflict as error:
-        form.add_error("label", error.message)
-        return _detail(request, block, form, status=422)
-    except AdeError as error:
-        form.add_error(None, error.message)
-        return _detail(request, block, form, status=422)
-    return saved(request, change, base_version=base_version)
-
-
-def _form_of(block: Block) -> BlockForm:
-    return BlockForm(
-        initial={
-            "label": block.label,
-            "description": block.description or "",
-            "limit": block.limit,
-            "read_only": block.read_only,
-            "value": block.value,
-            "base_version": block.version,
-        }
-    )
-
-
-def _detail(
-    request: PageRequest, block: Block, form: BlockForm, *, status: int = 200, **extra: Any
-) -> HttpResponse:
-    lines, more_before = list_lines(caller=request.caller, block=block)
-    context = {
-        "memory_block": block,
-        "form": form,
-        "lines": lines,
-        "more_before": more_before,
-        "token_count": estimate_text(block.value),
-        **extra,
-    }
-    return render(request, "blocks/detail.html", context, status=status)
-
-
-@require_GET
-def version_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
-    """One version: how it differs from the one before it, and its whole value."""
-    block = get_block_for(caller=request.caller, block_id=block_id)
-    version, before = get_version(caller=request.caller, block=block, number=number)
-    lines, more_before = list_lines(caller=request.caller, block=block)
-    context = {
-        "memory_block": block,
-        "version": version,
-        "before": before,
-        "rows": diff_rows(before.value if before else "", version.value),
-        "value_lines": version.value.split("\n"),
-        "shows_value": request.GET.get("show") == "value",
-        "lines": lines,
-        "more_before": more_before,
-    }
-    return render(request, "blocks/version.html", context)
-
-
-@require_GET
-def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResponse:
-    """More of the list of versions."""
-    block = get_block_for(caller=request.caller, block_id=block_id)
-    lines, more_before = list_lines(caller=request.caller, block=block, before=before)
-    context = {"memory_block": block, "lines": lines, "more_before": more_before}
-    return render(request, "blocks/partials/version_items.html", context)
-
-
-@require_GET
-def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
-    """Whether the chain of versions holds."""
-    block = get_block_for(caller=request.caller, block_id=block_id)
-    context = {"memory_block": block, "problems": verify_block(block)}
-    return render(request, "blocks/partials/verified.html", context)
 
 
 @require_http_methods(["GET", "POST"])
