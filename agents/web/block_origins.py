@@ -24,25 +24,29 @@ from memory.services.block_versions import get_version_of
 from memory.services.blocks import get_block_for
 
 _MOST_WORDS = 80
+_MESSAGE_GONE = "The message is no longer there."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A step in the transcript of its conversation. `url` is None where the conversation was deleted."""
+    """A step in the transcript of its conversation."""
 
     number: int
-    url: str | None
     #: What was said to the agent before it; empty when that is gone.
     after: str
+    #: None where the transcript has it no longer; `loss` says why.
+    url: str | None
+    loss: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockOrigin:
-    """What can be told of a version. `agent` is None for other writers and for a deleted one, `place` when the step is gone."""
+    """What can be told of a version. `agent` is None for other writers and for a deleted one."""
 
     version: BlockVersion
     agent: Agent | None
     is_background: bool
+    #: None for a version that no step made, or whose step is gone.
     place: Place | None
 
     @property
@@ -50,8 +54,11 @@ class BlockOrigin:
         return self.version.actor_kind == ActorKind.AGENT and self.agent is None
 
     @property
-    def has_lost_its_step(self) -> bool:
-        return self.version.step_id is not None and self.place is None
+    def loss(self) -> str:
+        """What is no longer there, in a sentence; empty when all is."""
+        if self.place is not None:
+            return self.place.loss
+        return _MESSAGE_GONE if self.version.step_id is not None else ""
 
 
 @require_GET
@@ -75,11 +82,11 @@ def origin_of(caller: Caller, version: BlockVersion) -> BlockOrigin:
         version=version,
         agent=agent,
         is_background=agent is not None and agent.agent_type in BACKGROUND_TYPES,
-        place=_place(step) if step else None,
+        place=_place(step, version) if step else None,
     )
 
 
-def _place(step: Step) -> Place:
+def _place(step: Step, version: BlockVersion) -> Place:
     run = step.run
     number = steps_before(run) + run.steps.filter(number__lte=step.number).count()
     said = Message.objects.filter(
@@ -89,14 +96,17 @@ def _place(step: Step) -> Place:
     words = " ".join(text.split())
     if len(words) > _MOST_WORDS:
         words = words[:_MOST_WORDS].rstrip() + "…"
-    return Place(number=number, url=_url(run, step), after=words)
+    loss = ""
+    if run.conversation.deleted_at is not None:
+        loss = "Its conversation was deleted."
+    elif version.message_id is not None and not Message.objects.filter(id=version.message_id).exists():
+        loss = _MESSAGE_GONE
+    return Place(number=number, after=words, url=None if loss else _url(run, step), loss=loss)
 
 
-def _url(run: Run, step: Step) -> str | None:
+def _url(run: Run, step: Step) -> str:
     """Where the transcript shows the step: on the workbench, or on the page of older runs."""
     conversation = run.conversation
-    if conversation.deleted_at is not None:
-        return None
     later = Q(created_at__gt=run.created_at) | Q(created_at=run.created_at, id__gt=run.id)
     after = Run.objects.filter(later, conversation=conversation).order_by("created_at", "id")
     newer = list(after.values_list("id", flat=True)[:WINDOW])
