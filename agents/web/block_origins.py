@@ -90,7 +90,7 @@ def _place(step: Step, version: BlockVersion) -> Place:
     run = step.run
     number = steps_before(run) + run.steps.filter(number__lte=step.number).count()
     said = Message.objects.filter(
-        run=run, role=MessageRole.USER, is_err=False, created_at__lte=step.started_at
+        run=run, role=MessageRole.USER, is_err=False, created_at__lte=version.created_at
     )
     text = said.order_by("-created_at").values_list("text", flat=True).first() or ""
     words = " ".join(text.split())

@@ -181,7 +181,7 @@ def _meant(block: Block, wrote: Wrote) -> dict[str, Any]:
     runs: dict[str, Any] = {}
     rows = whole.exclude(run_id=None).order_by("-number").values_list("run_id", "created_at")
     for run_id, moment in rows[:_MOST_VERSIONS]:
-        runs.setdefault(run_id, moment)
+        runs.setdefault(str(run_id), moment)
     meant = written_by(block, wrote).filter(number__gt=1).order_by("-number").defer("value", "line_changes")
     return {"meant": list(meant[:_MOST_VERSIONS]), "runs": list(runs.items())[:_MOST_RUNS]}
 
