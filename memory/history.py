@@ -36,10 +36,9 @@ class VersionFacts:
     restored_from: int | None = None
     unseen_dropped: int = 0
     line_changes: list[list[int]] | None = None
-    reverted: list[int] | None = None
 
 
-_LATER_FACTS = ("act", "restored_from", "unseen_dropped", "line_changes", "reverted")
+_LATER_FACTS = ("act", "restored_from", "unseen_dropped", "line_changes")
 
 
 def chain_hash(prev_hash: str, facts: VersionFacts) -> str:

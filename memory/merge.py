@@ -30,6 +30,32 @@ class Clash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hunk:
+    """A place that one or both changed: lines `start` to `end` (from 0, the end not included) of the base, and what became of them.
+
+    `kind`: only mine changed, only theirs, both alike, or both differently.
+    """
+
+    kind: Literal["mine", "theirs", "both", "clash"]
+    start: int
+    end: int
+    mine: tuple[str, ...]
+    theirs: tuple[str, ...]
+
+    @property
+    def merged(self) -> tuple[str, ...] | None:
+        """The lines when both changes are made; None for a clash."""
+        if self.kind == "clash":
+            return None
+        return self.theirs if self.kind == "theirs" else self.mine
+
+    def clash(self, base: Sequence[str]) -> Clash:
+        """It as a clash, with the lines of this base."""
+        was = tuple(base[self.start : self.end])
+        return Clash(base_line=self.start + 1, base=was, mine=self.mine, theirs=self.theirs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
     """A merged text in parts, top down."""
 
@@ -46,75 +72,6 @@ class Merge:
         return "\n".join(line for part in self.parts if isinstance(part, Agreed) for line in part.lines)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hunk:
-    """Lines of the base that somebody changed, and what each side has there; places count from 0.
-
-    `mine` or `theirs` where only one side changed them, `both` where both did the same, `clash` where they did not.
-    """
-
-    kind: Literal["mine", "theirs", "both", "clash"]
-    base_from: int
-    base: tuple[str, ...]
-    mine_from: int
-    mine: tuple[str, ...]
-    theirs_from: int
-    theirs: tuple[str, ...]
-
-
-def merge_hunks(*, base: str, mine: str, theirs: str) -> list[Hunk]:
-    """Where the three texts differ, top down. Between two hunks all three are the same."""
-    base_lines = split_lines(base)
-    sides = tuple(
-        _Side(lines=split_lines(text), changes=changed_lines(base, text)) for text in (mine, theirs)
-    )
-    hunks: list[Hunk] = []
-    shifts = [0, 0]
-    for group in _groups(sides):
-        start = min(change.old_from for change, _ in group)
-        end = max(change.old_to for change, _ in group)
-        made = [
-            tuple(
-                sides[number].lines_for(
-                    base_lines, start, end, [change for change, whose in group if whose == number]
-                )
-            )
-            for number in (0, 1)
-        ]
-        changers = {whose for _, whose in group}
-        hunk = Hunk(
-            kind=_kind(changers, is_same=made[0] == made[1]),
-            base_from=start,
-            base=tuple(base_lines[start:end]),
-            mine_from=start + shifts[0],
-            mine=made[0],
-            theirs_from=start + shifts[1],
-            theirs=made[1],
-        )
-        hunks.append(hunk)
-        shifts = [shift + len(lines) - (end - start) for shift, lines in zip(shifts, made, strict=True)]
-    return hunks
-
-
-def settled(base: str, hunks: Sequence[Hunk], chosen: Sequence[Sequence[str]]) -> str:
-    """The base with each hunk's lines replaced by the chosen ones."""
-    base_lines = split_lines(base)
-    made: list[str] = []
-    done = 0
-    for hunk, lines in zip(hunks, chosen, strict=True):
-        made += [*base_lines[done : hunk.base_from], *lines]
-        done = hunk.base_from + len(hunk.base)
-    return "\n".join([*made, *base_lines[done:]])
-
-
-def _kind(changers: set[int], *, is_same: bool) -> Literal["mine", "theirs", "both", "clash"]:
-    if changers == {0}:
-        return "mine"
-    if changers == {1}:
-        return "theirs"
-    return "both" if is_same else "clash"
-
-
 def merge_texts(*, base: str, mine: str, theirs: str) -> Merge:
     """What becomes of `base` when both changes are made.
 
@@ -125,16 +82,52 @@ def merge_texts(*, base: str, mine: str, theirs: str) -> Merge:
     base_lines = split_lines(base)
     parts: list[Agreed | Clash] = []
     done = 0
-    for hunk in merge_hunks(base=base, mine=mine, theirs=theirs):
-        _agree(parts, base_lines[done : hunk.base_from])
-        if hunk.kind == "clash":
-            clash = Clash(base_line=hunk.base_from + 1, base=hunk.base, mine=hunk.mine, theirs=hunk.theirs)
-            parts.append(clash)
+    for hunk in find_hunks(base=base, mine=mine, theirs=theirs):
+        _agree(parts, base_lines[done : hunk.start])
+        merged = hunk.merged
+        if merged is None:
+            parts.append(hunk.clash(base_lines))
         else:
-            _agree(parts, hunk.theirs if hunk.kind == "theirs" else hunk.mine)
-        done = hunk.base_from + len(hunk.base)
+            _agree(parts, merged)
+        done = hunk.end
     _agree(parts, base_lines[done:])
     return Merge(parts=tuple(parts))
+
+
+def find_hunks(*, base: str, mine: str, theirs: str) -> list[Hunk]:
+    """The places that differ from the base, top down."""
+    base_lines = split_lines(base)
+    sides = tuple(
+        _Side(lines=split_lines(text), changes=changed_lines(base, text)) for text in (mine, theirs)
+    )
+    return [_hunk(base_lines, sides, group) for group in _groups(sides)]
+
+
+def compose(base: str, hunks: Sequence[Hunk], lines: Sequence[Sequence[str]]) -> str:
+    """The base with these lines in the place of each hunk."""
+    base_lines = split_lines(base)
+    made: list[str] = []
+    done = 0
+    for hunk, chosen in zip(hunks, lines, strict=True):
+        made += base_lines[done : hunk.start]
+        made += chosen
+        done = hunk.end
+    return "\n".join([*made, *base_lines[done:]])
+
+
+def _hunk(base: Sequence[str], sides: Sequence[_Side], group: Sequence[tuple[Change, int]]) -> Hunk:
+    start = min(change.old_from for change, _ in group)
+    end = max(change.old_to for change, _ in group)
+    mine, theirs = (
+        tuple(side.lines_for(base, start, end, [change for change, whose in group if whose == number]))
+        for number, side in enumerate(sides)
+    )
+    changers = {whose for _, whose in group}
+    if len(changers) == 1:
+        kind: Literal["mine", "theirs", "both", "clash"] = "theirs" if changers.pop() else "mine"
+    else:
+        kind = "both" if mine == theirs else "clash"
+    return Hunk(kind=kind, start=start, end=end, mine=mine, theirs=theirs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ from memory.api.schemas.block_version import (
     DiffResponse,
     PutBack,
     RenameCheckpoint,
-    Revert,
+    RevertResponse,
+    RevertWrites,
     VerifyResponse,
     VersionResponse,
     blamed_lines,
@@ -71,14 +72,6 @@ def redo(request: ApiRequest, block_id: BlockId, body: PutBack | None = None) ->
     )
 
 
-@router.post("/{block_id}/versions/revert", response=VersionedBlock)
-def revert_writes(request: ApiRequest, block_id: BlockId, body: Revert) -> HttpResponse:
-    revert = block_reverts.revert_writes(
-        caller=request.auth, block_id=block_id, wrote=body.wrote(), base_version=_base(request, body)
-    )
-    return respond_block(revert.block)
-
-
 @router.get("/{block_id}/versions/checkpoints", response=list[CheckpointResponse])
 def list_checkpoints(request: ApiRequest, block_id: BlockId, query: Query[PageQuery]) -> HttpResponse:
     checkpoints = block_checkpoints.list_checkpoints(caller=request.auth, block_id=block_id)
@@ -120,6 +113,18 @@ def restore_checkpoint(
         base_version=_base(request, body),
     )
     return respond_block(block)
+
+
+@router.post("/{block_id}/versions/revert", response=RevertResponse)
+def revert_writes(request: ApiRequest, block_id: BlockId, body: RevertWrites) -> HttpResponse:
+    block, reversal = block_reverts.revert_writes(
+        caller=request.auth,
+        block_id=block_id,
+        writes=body.writes(),
+        base_version=base_version_of(request, body.base_version),
+        keeps_clashes=body.keep_clashes,
+    )
+    return respond(RevertResponse.of(block, reversal))
 
 
 @router.get("/{block_id}/versions/{version}", response=VersionResponse)

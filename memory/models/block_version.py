@@ -25,6 +25,7 @@ class VersionAct(models.TextChoices):
     RESTORE = "restore"
     UNDO = "undo"
     REDO = "redo"
+    #: Writes of somebody were taken out.
     REVERT = "revert"
 
 
@@ -53,8 +54,6 @@ class BlockVersion(models.Model):
     act = models.CharField(max_length=16, choices=VersionAct.choices, default=VersionAct.WRITE)
     #: The version whose state was put back.
     restored_from = models.PositiveIntegerField(null=True)
-    #: Numbers of the versions whose changes were taken out, oldest first.
-    reverted = models.JSONField(null=True)
     #: Lines that a writer dropped without having seen them: it said no base, and they came after what it knew.
     unseen_dropped = models.PositiveIntegerField(default=0)
     #: Where the lines of the value differ from those of the version before it: the numbers of each `Change`. None: not kept.

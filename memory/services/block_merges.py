@@ -11,12 +11,11 @@ from memory.models import Block, BlockVersion
 
 
 class BlockConflict(Conflict):
-    """The block was changed meanwhile, in the same places. `merge` has the parts of the value, `wanted` all that was to be set."""
+    """The block was changed meanwhile, in the same places. `merge` has the parts of the value."""
 
-    def __init__(self, message: str, *, merge: Merge, wanted: Mapping[str, Any], **data: Any) -> None:
+    def __init__(self, message: str, *, merge: Merge, **data: Any) -> None:
         super().__init__(message, **data)
         self.merge = merge
-        self.wanted = wanted
 
 
 def rebased(block: Block, wanted: Mapping[str, Any], base_version: int) -> dict[str, Any]:
@@ -41,13 +40,12 @@ def rebased(block: Block, wanted: Mapping[str, Any], base_version: int) -> dict[
             f"Block {block.label!r} is at version {block.version}, this change was made to version {base_version}, "
             f"and both changed {', '.join(what)}. Settle it and send the change with base_version {block.version}.",
             merge=merge,
-            wanted=wanted,
             base_version=base_version,
             current_version=block.version,
             base=base.value,
             mine=mine_value,
             theirs=block.value,
-            hunks=[_hunk(clash) for clash in merge.clashes],
+            hunks=[hunk_data(clash) for clash in merge.clashes],
             fields=fields,
         )
     return made | ({"value": merge.text} if "value" in wanted else {})
@@ -63,7 +61,8 @@ def get_base(block: Block, number: int) -> BlockVersion:
     return base
 
 
-def _hunk(clash: Clash) -> dict[str, Any]:
+def hunk_data(clash: Clash) -> dict[str, Any]:
+    """A clash as the data of an error."""
     return {
         "base_line": clash.base_line,
         "base": list(clash.base),

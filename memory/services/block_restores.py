@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from django.db import transaction
 
 from letta_ade.accounts.auth import Caller
@@ -48,31 +46,26 @@ def redo(*, caller: Caller, block_id: str, base_version: int | None = None) -> B
     return _step(caller, block_id, base_version, VersionAct.REDO)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """The versions whose states an undo and a redo would put back now; None: there is nothing to do."""
-
-    undo: int | None
-    redo: int | None
-
-
-def reach_of(block: Block) -> Reach:
-    """How far undo and redo reach."""
-    done, undone = _stacks(block)
-    return Reach(undo=done[-2] if len(done) > 1 else None, redo=undone[-1] if undone else None)
-
-
 def _step(caller: Caller, block_id: str, base_version: int | None, act: VersionAct) -> Block:
     caller.check("edit")
     with transaction.atomic():
         block = lock_at(caller, block_id, base_version)
-        reach = reach_of(block)
-        number = reach.undo if act == VersionAct.UNDO else reach.redo
+        done, undone = _stacks(block)
+        if act == VersionAct.UNDO:
+            number = done[-2] if len(done) > 1 else None
+        else:
+            number = undone[-1] if undone else None
         if number is None:
             raise Conflict(f"There is nothing to {act} in block {block.label!r}.")
         _put_back(caller, block, get_version_of(block, number), act)
     tell_changed(block)
     return block
+
+
+def steps_left(block: Block) -> tuple[bool, bool]:
+    """Whether there is something to undo, and something to redo."""
+    done, undone = _stacks(block)
+    return len(done) > 1, bool(undone)
 
 
 def _stacks(block: Block) -> tuple[list[int], list[int]]:

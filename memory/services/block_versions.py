@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from letta_ade.accounts.auth import Caller
@@ -16,7 +15,7 @@ from memory.diffs import DiffRow, diff_rows
 from memory.history import LineCount, chain_hash, count_changed_lines
 from memory.lines import changed_lines, packed, split_lines
 from memory.models import Block, BlockVersion
-from memory.services.block_writes import VERSIONED, facts_of, lock_block
+from memory.services.block_writes import VERSIONED, facts_of
 from memory.services.blocks import get_block_for
 
 
@@ -63,17 +62,6 @@ def get_version_of(block: Block, number: int) -> BlockVersion:
     return version
 
 
-def get_current_version(*, caller: Caller, block_id: str) -> BlockVersion:
-    """The version that says what the block holds now; one by nobody known is made when somebody wrote to the row without any.
-
-    Raises NotFound.
-    """
-    caller.check("edit")
-    with transaction.atomic():
-        block = lock_block(caller, block_id)
-        return get_version_of(block, block.version)
-
-
 def compare_versions(*, caller: Caller, block_id: str, old: int, new: int) -> VersionDiff:
     """What changed from one version to another, in either direction. Raises NotFound."""
     block = get_block_for(caller=caller, block_id=block_id)
@@ -93,7 +81,11 @@ def compare_versions(*, caller: Caller, block_id: str, old: int, new: int) -> Ve
 
 def blame_block(*, caller: Caller, block_id: str, number: int | None = None) -> list[BlameLine]:
     """The lines of a version, or of the block as it stands now, each with the version that wrote it. Raises NotFound."""
-    block = get_block_for(caller=caller, block_id=block_id)
+    return blame_lines(get_block_for(caller=caller, block_id=block_id), number)
+
+
+def blame_lines(block: Block, number: int | None = None) -> list[BlameLine]:
+    """The same of a block that the caller has been let to. Three queries."""
     versions = BlockVersion.objects.filter(block=block)
     if number is not None:
         last: BlockVersion | None = get_version_of(block, number)

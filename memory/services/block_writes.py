@@ -44,8 +44,6 @@ class Writing:
     restored_from: int | None = None
     #: Lines that went although the writer had not seen them.
     unseen_dropped: int = 0
-    #: Numbers of the versions whose changes were taken out.
-    reverted: list[int] | None = None
 
 
 def lock_block(caller: Caller, block_id: str) -> Block:

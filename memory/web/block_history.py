@@ -1,130 +1,136 @@
-"""The pages of a block's history: one version, two compared, the list, whether the chain holds."""
+"""Pages and acts of a block's history: compare, put back, name, take out what somebody wrote."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from letta_ade.accounts.pages import PageRequest
+from letta_ade.core.errors import AdeError, Invalid
 from memory.diffs import diff_rows
-from memory.models import Block, BlockCheckpoint, BlockVersion
-from memory.services.block_versions import (
-    compare_versions,
-    find_problems,
-    get_version_of,
-    is_intact,
-)
+from memory.models import Block
+from memory.services import block_checkpoints, block_restores
+from memory.services.block_reverts import Writes, plan_reversal, revert_writes
+from memory.services.block_versions import compare_versions
 from memory.services.blocks import get_block_for
-from memory.web.block_versions import list_writers, load_versions, version_line
+from memory.web.block_versions import list_lines
 
-FIELD_NAMES = {
-    "label": "Label",
-    "description": "Description",
-    "limit": "Limit",
-    "read_only": "Read-only for agents",
-}
-
-
-@require_GET
-def version_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
-    """One version: how it differs from the one before it, its whole value, where it comes from, and what can be done with it."""
-    block = get_block_for(caller=request.caller, block_id=block_id)
-    version = get_version_of(block, number)
-    before = BlockVersion.objects.filter(block=block, number=number - 1).first()
-    context = {
-        **versions_context(request, block),
-        "version": version,
-        "before": before,
-        "after": BlockVersion.objects.filter(block=block, number=number + 1).exists(),
-        "line": version_line(version, before),
-        "is_intact": is_intact(version),
-        "rows": diff_rows(before.value if before else "", version.value),
-        "fields": _fields(before, version) if before else [],
-        "value_lines": version.value.split("\n"),
-        "shows_value": request.GET.get("show") == "value",
-        "checkpoints": list(BlockCheckpoint.objects.filter(block=block, version=number)),
-    }
-    return render(request, "blocks/version.html", context)
-
-
-@require_GET
-def choose_versions(request: PageRequest, block_id: str) -> HttpResponse:
-    """From the form of two versions to the address of their comparison; without an answer to that of the newest two."""
-    block = get_block_for(caller=request.caller, block_id=block_id)
-    numbers = [_number(request.GET.get(name, "")) for name in ("old", "new")]
-    old, new = (number or chosen for number, chosen in zip(numbers, _newest_two(block), strict=True))
-    return redirect("blocks:compare", block_id=block_id, old=old, new=new)
+_STEPS = {"undo": block_restores.undo, "redo": block_restores.redo}
 
 
 @require_GET
 def compare_page(request: PageRequest, block_id: str, old: int, new: int) -> HttpResponse:
-    """What changed from one version to another, in either direction."""
+    """Two versions, side by side in one difference. `from` and `to` in the query choose others."""
+    chosen = [request.GET.get(name, "") for name in ("from", "to")]
+    if any(chosen):
+        numbers = [
+            int(text) if text.isdigit() else number for text, number in zip(chosen, (old, new), strict=True)
+        ]
+        return redirect("blocks:compare", block_id, *numbers)
     block = get_block_for(caller=request.caller, block_id=block_id)
     diff = compare_versions(caller=request.caller, block_id=block_id, old=old, new=new)
-    context = {
-        **versions_context(request, block),
-        "diff": diff,
-        "fields": [(FIELD_NAMES[name], was, now) for name, (was, now) in diff.fields.items()],
-        "compares": True,
-    }
+    lines, more_before = list_lines(block)
+    context = {"memory_block": block, "diff": diff, "lines": lines, "more_before": more_before}
     return render(request, "blocks/compare.html", context)
 
 
-@require_GET
-def versions_part(request: PageRequest, block_id: str) -> HttpResponse:
-    """The list of versions: its newest part, or what is older than `before`; of one writer with `actor`."""
-    block = get_block_for(caller=request.caller, block_id=block_id)
-    before = _number(request.GET.get("before", ""))
-    context = versions_context(request, block, before=before)
-    if not request.htmx:
-        return render(request, "blocks/versions.html", context)
-    return render(request, "blocks/partials/version_items.html", context)
+@require_POST
+def restore_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
+    """Put a version back."""
+    try:
+        before = get_block_for(caller=request.caller, block_id=block_id).version
+        block = block_restores.restore_version(caller=request.caller, block_id=block_id, number=number)
+    except AdeError as error:
+        return _refused(request, block_id, error)
+    said = (
+        f"is as in v{number} already" if block.version == before else f"v{block.version} is as v{number} was"
+    )
+    messages.success(request, f"{block.label} {said}")
+    return redirect("blocks:detail", block_id)
 
 
-@require_GET
-def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
-    """Whether the chain of versions holds, and which versions nobody explains."""
-    block = get_block_for(caller=request.caller, block_id=block_id)
-    problems = find_problems(block)
-    unexplained = [each for each in problems if each.kind == "unexplained" and each.version <= block.version]
+@require_POST
+def step_page(request: PageRequest, block_id: str, act: str) -> HttpResponse:
+    """Undo or redo; `base_version` is the version that the person looked at."""
+    base = request.POST.get("base_version", "")
+    try:
+        if act not in _STEPS:
+            raise Invalid(f"There is nothing called {act!r} to do.")
+        block = _STEPS[act](
+            caller=request.caller, block_id=block_id, base_version=int(base) if base.isdigit() else None
+        )
+    except AdeError as error:
+        return _refused(request, block_id, error)
+    messages.success(request, f"{act.capitalize()}: {block.label} is v{block.version} now")
+    return redirect("blocks:detail", block_id)
+
+
+@require_POST
+def checkpoint_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
+    """Name a version, rename or delete one of its checkpoints."""
+    caller = request.caller
+    name, checkpoint_id = request.POST.get("name", ""), request.POST.get("checkpoint", "")
+    try:
+        if "delete" in request.POST:
+            block_checkpoints.delete_checkpoint(caller=caller, block_id=block_id, checkpoint_id=checkpoint_id)
+            messages.success(request, "The checkpoint is deleted; the version stays")
+        elif checkpoint_id:
+            block_checkpoints.rename_checkpoint(
+                caller=caller, block_id=block_id, checkpoint_id=checkpoint_id, name=name
+            )
+            messages.success(request, f"Renamed to {name}")
+        else:
+            block_checkpoints.create_checkpoint(caller=caller, block_id=block_id, name=name, version=number)
+            messages.success(request, f"v{number} is called {name}")
+    except AdeError as error:
+        messages.error(request, error.message)
+    return redirect("blocks:version", block_id, number)
+
+
+@require_http_methods(["GET", "POST"])
+def revert_page(request: PageRequest, block_id: str) -> HttpResponse:
+    """What taking out an actor's or a run's writes would do; then does it."""
+    caller = request.caller
+    caller.check("edit")
+    block = get_block_for(caller=caller, block_id=block_id)
+    asked = request.POST if request.method == "POST" else request.GET
+    writes = Writes(actor_id=asked.get("actor") or None, run_id=asked.get("run") or None)
+    if request.method == "POST":
+        return _revert(request, block, writes)
+    reversal = plan_reversal(block=block, writes=writes)
+    names = block.versions.filter(number__in=reversal.versions).values_list("actor_name", flat=True)
     context = {
         "memory_block": block,
-        "problems": [each for each in problems if each not in unexplained],
-        "unexplained": [each.version for each in unexplained],
-        "explained_count": block.version - len(unexplained),
+        "writes": writes,
+        "reversal": reversal,
+        "who": ", ".join(sorted(set(names))),
+        "rows": diff_rows(block.value, reversal.value),
+        "is_same": block.value == reversal.value,
     }
-    return render(request, "blocks/partials/verified.html", context)
+    return render(request, "blocks/revert.html", context)
 
 
-def versions_context(request: PageRequest, block: Block, *, before: int | None = None) -> dict[str, Any]:
-    """What the pane of versions is given: the list, and the filter of the address."""
-    actor = request.GET.get("actor", "")
-    writers = list_writers(block)
-    return {
-        "memory_block": block,
-        "versions": load_versions(caller=request.caller, block=block, before=before, actor=actor),
-        "writers": writers,
-        "actor": actor,
-        "writer": next((each for each in writers if each.key == actor), None),
-        # The list of the comparison has two columns of choices.
-        "compares": "compares" in request.GET,
-    }
+def _revert(request: PageRequest, block: Block, writes: Writes) -> HttpResponse:
+    base = request.POST.get("base_version", "")
+    try:
+        done, reversal = revert_writes(
+            caller=request.caller,
+            block_id=block.id,
+            writes=writes,
+            base_version=int(base) if base.isdigit() else None,
+            keeps_clashes=True,
+        )
+    except AdeError as error:
+        return _refused(request, block.id, error)
+    count = len(reversal.versions)
+    messages.success(
+        request, f"{done.label} v{done.version}: {count} {'write' if count == 1 else 'writes'} taken out"
+    )
+    return redirect("blocks:detail", block.id)
 
 
-def _fields(before: BlockVersion, version: BlockVersion) -> list[tuple[str, Any, Any]]:
-    return [
-        (title, getattr(before, name), getattr(version, name))
-        for name, title in FIELD_NAMES.items()
-        if getattr(before, name) != getattr(version, name)
-    ]
-
-
-def _newest_two(block: Block) -> tuple[int, int]:
-    return max(1, block.version - 1), block.version
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+def _refused(request: PageRequest, block_id: str, error: AdeError) -> HttpResponse:
+    messages.error(request, error.message)
+    return redirect("blocks:detail", block_id)

@@ -1,4 +1,4 @@
-"""Pages of the blocks: the list, a new one, deletion. One block has its own page, in `block_page`."""
+"""Pages of the blocks: the list, one block with its versions, a new one, deletion."""
 
 from __future__ import annotations
 
@@ -12,9 +12,23 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import pagination
-from letta_ade.core.errors import AdeError
+from letta_ade.core.errors import AdeError, Conflict
+from letta_ade.llm.tokens import estimate_text
+from memory.diffs import diff_rows
 from memory.models import Block
-from memory.services.blocks import create_block, delete_block, get_block_for, list_blocks
+from memory.services.block_merges import BlockConflict
+from memory.services.block_restores import steps_left
+from memory.services.block_versions import find_problems
+from memory.services.blocks import (
+    change_block,
+    create_block,
+    delete_block,
+    get_block_for,
+    list_blocks,
+)
+from memory.web.block_blame import load_groups
+from memory.web.block_merge import show_clash
+from memory.web.block_versions import get_version, list_actors, list_lines
 from memory.web.forms import OFFERED_LIMIT, BlockForm
 
 PAGE_ROWS = 50
@@ -77,6 +91,128 @@ def create_page(request: PageRequest) -> HttpResponse:
             messages.success(request, f"Created {block.label} v1")
             return redirect("blocks:detail", block_id=block.id)
     return render(request, "blocks/create.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
+    """One block: versions, value, what hangs on it. A save carries the version that it was made from."""
+    caller = request.caller
+    block = get_block_for(caller=caller, block_id=block_id)
+    if request.method == "GET":
+        return _detail(request, block, _form_of(block))
+    caller.check("edit")
+    form = BlockForm(request.POST)
+    if not form.is_valid():
+        return _detail(request, block, form, status=422)
+    base_version = form.cleaned_data["base_version"]
+    try:
+        change = change_block(
+            caller=caller, block_id=block_id, changes=form.changes(block), base_version=base_version
+        )
+    except BlockConflict:
+        return show_clash(request, block_id, _as_sent(form), base_version)
+    except Conflict as error:
+        form.add_error("label", error.message)
+        return _detail(request, block, form, status=422)
+    except AdeError as error:
+        form.add_error(None, error.message)
+        return _detail(request, block, form, status=422)
+    saved = change.block
+    if change.merged_with:
+        messages.success(request, f"Saved {saved.label} v{saved.version}, merged with v{change.merged_with}")
+    elif not change.is_written:
+        messages.success(request, f"{saved.label} is unchanged")
+    else:
+        messages.success(request, f"Saved {saved.label} v{saved.version}")
+    return redirect("blocks:detail", block_id=block_id)
+
+
+def _form_of(block: Block) -> BlockForm:
+    return BlockForm(
+        initial={
+            "label": block.label,
+            "description": block.description or "",
+            "limit": block.limit,
+            "read_only": block.read_only,
+            "value": block.value,
+            "base_version": block.version,
+        }
+    )
+
+
+def _as_sent(form: BlockForm) -> dict[str, str]:
+    data = form.cleaned_data
+    return {
+        "label": data["label"],
+        "description": data["description"],
+        "limit": str(data["limit"]),
+        "read_only": "on" if data["read_only"] else "",
+        "value": data["value"],
+    }
+
+
+def _detail(request: PageRequest, block: Block, form: BlockForm, *, status: int = 200) -> HttpResponse:
+    view = request.GET.get("view", "")
+    if view not in ("blame", "edit") or form.is_bound:
+        # What is there is read before it is edited; what was typed is never hidden.
+        view = "edit" if form.is_bound or not block.value else "blame"
+    can_undo, can_redo = steps_left(block)
+    context = {
+        **_versions(request, block),
+        "form": form,
+        "token_count": estimate_text(block.value),
+        "view": view,
+        "groups": load_groups(block) if view == "blame" else None,
+        "can_undo": can_undo,
+        "can_redo": can_redo,
+    }
+    return render(request, "blocks/detail.html", context, status=status)
+
+
+def _versions(request: PageRequest, block: Block, before: int | None = None) -> dict[str, Any]:
+    """The list of versions, of one actor when the address says so."""
+    actor_id = request.GET.get("by", "")
+    lines, more_before = list_lines(block, before=before, actor_id=actor_id)
+    return {
+        "memory_block": block,
+        "lines": lines,
+        "more_before": more_before,
+        "actor_id": actor_id,
+        "actors": list_actors(block) if before is None else [],
+    }
+
+
+@require_GET
+def version_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
+    """One version: how it differs from the one before it, and its whole value."""
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    version, before = get_version(block, number)
+    context = {
+        **_versions(request, block),
+        "version": version,
+        "checkpoints": block.checkpoints.filter(version=number).order_by("name"),
+        "before": before,
+        "rows": diff_rows(before.value if before else "", version.value),
+        "value_lines": version.value.split("\n"),
+        "shows_value": request.GET.get("show") == "value",
+    }
+    return render(request, "blocks/version.html", context)
+
+
+@require_GET
+def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResponse:
+    """More of the list of versions."""
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    context = _versions(request, block, before)
+    return render(request, "blocks/partials/version_items.html", context)
+
+
+@require_GET
+def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
+    """Whether the chain of versions holds."""
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    context = {"memory_block": block, "problems": find_problems(block)}
+    return render(request, "blocks/partials/verified.html", context)
 
 
 @require_http_methods(["GET", "POST"])

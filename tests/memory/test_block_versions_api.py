@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from letta_ade.core.ids import LOCAL_USER_ID, new_id
+from letta_ade.core.ids import new_id
 from memory.models import Block, BlockVersion
-from memory.services.block_writes import Origin
-from memory.services.blocks import edit_block
 from tests.support.api import Api
-from tests.support.factories import make_agent, make_agent_caller, make_block, make_workspace
+from tests.support.factories import make_agent, make_block, make_workspace
 
 pytestmark = pytest.mark.django_db
 
@@ -196,35 +194,3 @@ def test_the_history_of_another_workspaces_block_is_404(api: Api) -> None:
     ]
     assert {answer.status_code for answer in answers} == {404}
     assert Block.objects.get().version == 1
-
-
-def test_what_an_actor_wrote_is_taken_out_by_one_call(api: Api, block: Block) -> None:
-    agent = make_agent()
-    edit_block(
-        caller=make_agent_caller(agent),
-        block_id=block.id,
-        edit=lambda value: f"zero\n{value}",
-        origin=Origin(run_id="run-1"),
-    )
-    revert = f"/v1/blocks/{block.id}/versions/revert"
-    answer = api.post(revert, {"actor_id": agent.id, "since": "2020-01-01T00:00:00"})
-    assert (answer.json()["value"], answer["ETag"]) == ("one\ntwo\n3", '"4"')
-    version = api.get(f"/v1/blocks/{block.id}/versions/4").json()
-    assert (version["act"], version["reverted"]) == ("revert", [3])
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({}, 422),
-        ({"actor_id": "agent-9"}, 404),
-        ({"run_id": "run-9"}, 404),
-        ({"actor_id": LOCAL_USER_ID, "since": "2999-01-01"}, 409),
-        ({"actor_id": LOCAL_USER_ID, "since": "yesterday"}, 422),
-        ({"actor_id": LOCAL_USER_ID, "base_version": 1}, 409),
-    ],
-)
-def test_a_revert_of_nothing_is_refused(api: Api, block: Block, body: dict[str, Any], status: int) -> None:
-    answer = api.post(f"/v1/blocks/{block.id}/versions/revert", body)
-    assert answer.status_code == status
-    assert api.get(f"/v1/blocks/{block.id}").json()["version"] == 2

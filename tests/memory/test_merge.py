@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory.merge import Agreed, Clash, Merge, merge_hunks, merge_texts, settled
+from memory.merge import Agreed, Clash, Merge, merge_texts
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c", "d", "", "a\r"]), max_size=8).map("\n".join)
 BASE = [f"base {number}" for number in range(1, 31)]
@@ -157,25 +157,3 @@ def test_every_new_line_of_both_is_in_the_text_or_in_a_clash(edits: tuple[list[s
     gone = {line for line in base for text in edits if line not in text}
     contested = {line for clash in found.clashes for line in clash.base}
     assert not gone & agreed - contested
-
-
-def test_hunks_say_who_changed_what_and_where_it_stands_in_each_text() -> None:
-    hunks = merge_hunks(base="a\nb\nc\nd\ne", mine="a\nnew\nb\nc\nD\ne", theirs="a\nb\nd!\ne\nf")
-    assert [(each.kind, each.base, each.mine, each.theirs) for each in hunks] == [
-        ("mine", (), ("new",), ()),
-        ("clash", ("c", "d"), ("c", "D"), ("d!",)),
-        ("theirs", (), (), ("f",)),
-    ]
-    assert [(each.base_from, each.mine_from, each.theirs_from) for each in hunks] == [
-        (1, 1, 1),
-        (2, 3, 2),
-        (5, 6, 4),
-    ]
-
-
-def test_a_settled_text_has_the_chosen_lines_and_all_between_them() -> None:
-    base = "a\nb\nc\nd"
-    hunks = merge_hunks(base=base, mine="a\nB\nc\nd", theirs="a\nb!\nc\nD")
-    assert settled(base, hunks, [("B", "b!"), ("d",)]) == "a\nB\nb!\nc\nd"
-    assert settled(base, hunks, [(), ()]) == "a\nc"
-    assert settled(base, [], []) == base

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from letta_ade.core.schemas import Body, Wire
+from memory.api.schemas.block import VersionedBlock
 from memory.diffs import DiffRow
 from memory.models import Block, BlockCheckpoint, BlockVersion
-from memory.services.block_reverts import Wrote
+from memory.services.block_merges import hunk_data
+from memory.services.block_reverts import Reversal, Writes
 from memory.services.block_versions import BlameLine, Problem, VersionDiff, is_intact
 
 
@@ -48,8 +50,6 @@ class VersionResponse(VersionAuthor):
     is_merged: bool
     act: str
     restored_from: int | None
-    #: Numbers of the versions whose changes were taken out; null unless `act` is revert.
-    reverted: list[int] | None
     #: Lines that went although the writer had not seen them; more than none is a blind overwrite.
     unseen_dropped: int
     #: False: made for what somebody wrote to the row without a version, or changed after it was written.
@@ -73,7 +73,6 @@ class VersionResponse(VersionAuthor):
             is_merged=version.is_merged,
             act=version.act,
             restored_from=version.restored_from,
-            reverted=version.reverted,
             unseen_dropped=version.unseen_dropped,
             is_explained=version.is_explained and is_intact(version),
             prev_hash=version.prev_hash,
@@ -212,24 +211,42 @@ class RenameCheckpoint(Body):
     name: str
 
 
+class RevertWrites(Body):
+    """Whose writes are to be taken out: of an actor, of a run, or of an actor in a run."""
+
+    actor_id: str | None = None
+    run_id: str | None = None
+    #: Only those from this time on.
+    since: datetime | None = None
+    #: The version that the caller looks at; with it a block that has moved on is 409.
+    base_version: int | None = None
+    #: Leave what others have changed since; without it such places are 409.
+    keep_clashes: bool = False
+
+    def writes(self) -> Writes:
+        """Which writes these are."""
+        return Writes(actor_id=self.actor_id, run_id=self.run_id, since=self.since)
+
+
+class RevertResponse(Wire):
+    """The block after it, and what happened. `kept`: places left as others made them."""
+
+    block: VersionedBlock
+    reverted_versions: list[int]
+    kept: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, block: Block, reversal: Reversal) -> RevertResponse:
+        """What was done to a row."""
+        return cls(
+            block=VersionedBlock.at(block),
+            reverted_versions=list(reversal.versions),
+            kept=[hunk_data(clash) for clash in reversal.kept],
+        )
+
+
 class PutBack(Body):
     """A restore, undo or redo."""
 
     #: The version that the caller looks at; with it a block that has moved on is 409.
     base_version: int | None = None
-
-
-class Revert(PutBack):
-    """Whose writes are to be taken out: an actor's, a run's, or those of an actor in a run; with `since` only later ones."""
-
-    actor_id: str | None = None
-    run_id: str | None = None
-    #: Without a time zone: UTC.
-    since: datetime | None = None
-
-    def wrote(self) -> Wrote:
-        """The same for the service."""
-        since = self.since
-        if since is not None and since.tzinfo is None:
-            since = since.replace(tzinfo=UTC)
-        return Wrote(actor_id=self.actor_id, run_id=self.run_id, since=since)
