@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from letta_ade.accounts.pages import PageRequest
@@ -189,7 +190,12 @@ def merge_page(request: PageRequest, block_id: str) -> HttpResponse:
     messages.success(
         request, f"Saved {change.block.label} v{change.block.version}, merged with v{screen.theirs.number}"
     )
-    return redirect("blocks:detail", block_id)
+    return after_save(change.block)
+
+
+def after_save(block: Block) -> HttpResponse:
+    """To the block's page; the number lets it forget the draft that has been saved (behaviors/drafts.js)."""
+    return redirect(f"{reverse('blocks:detail', args=[block.id])}?saved={block.version}")
 
 
 def read_screen(block: Block, asked: Mapping[str, Any]) -> Screen:
