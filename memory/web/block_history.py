@@ -16,6 +16,7 @@ from memory.services.block_reverts import Writes, plan_reversal, revert_writes
 from memory.services.block_versions import compare_versions, get_version_of
 from memory.services.block_writes import VERSIONED
 from memory.services.blocks import get_block_for
+from memory.web.block_merge import show_clash
 from memory.web.block_versions import list_lines
 
 _STEPS = {"undo": block_restores.undo, "redo": block_restores.redo}
@@ -118,7 +119,9 @@ def revert_page(request: PageRequest, block_id: str) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     writes = Writes(actor_id=asked.get("actor") or None, run_id=asked.get("run") or None)
     if request.method == "POST":
-        return _revert(request, block, writes)
+        return (
+            _settle(request, block, writes) if "settle" in request.POST else _revert(request, block, writes)
+        )
     reversal = plan_reversal(block=block, writes=writes)
     names = block.versions.filter(number__in=reversal.versions).values_list("actor_name", flat=True)
     context = {
@@ -130,6 +133,16 @@ def revert_page(request: PageRequest, block_id: str) -> HttpResponse:
         "is_same": block.value == reversal.value,
     }
     return render(request, "blocks/revert.html", context)
+
+
+def _settle(request: PageRequest, block: Block, writes: Writes) -> HttpResponse:
+    """The merge screen: the block without these writes against the block of now, from the last of them on."""
+    reversal = plan_reversal(block=block, writes=writes)
+    wanted = {
+        "value": reversal.without,
+        "title": "Others have changed the same lines since.",
+    }
+    return show_clash(request, block.id, wanted, reversal.versions[-1])
 
 
 def _revert(request: PageRequest, block: Block, writes: Writes) -> HttpResponse:

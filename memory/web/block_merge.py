@@ -31,6 +31,7 @@ from memory.web.block_versions import mark_of
 
 #: Unchanged lines around a place.
 _CONTEXT = 2
+_MOST_TITLE = 200
 _FIELD_NAMES = {"label": "Label", "description": "Description", "limit": "Limit", "read_only": "Read-only"}
 _OTHERS = tuple(name for name in VERSIONED if name != "value")
 
@@ -124,6 +125,8 @@ class Screen:
     fields: tuple[FieldClash, ...]
     #: Fields on which nobody disagrees, as they are to be saved.
     agreed: Mapping[str, str]
+    #: Why there is something to settle, when it is not a save that came in between.
+    title: str = ""
 
     @property
     def open_count(self) -> int:
@@ -214,6 +217,7 @@ def read_screen(block: Block, asked: Mapping[str, Any]) -> Screen:
         places=tuple(_place(at, hunk, base, asked) for at, hunk in enumerate(hunks)),
         fields=fields,
         agreed=agreed,
+        title=str(asked.get("title", ""))[:_MOST_TITLE],
     )
 
 

@@ -216,6 +216,32 @@ def test_lines_changed_since_stay_and_the_preview_names_them(
     assert Block.objects.get().value == "one\ntwo, corrected\nthree"
 
 
+def test_lines_changed_since_can_be_chosen_on_the_merge_screen(browser: Client, block: Block) -> None:
+    changes = BlockChanges(value=block.value.replace("two (agent)", "two, corrected"))
+    update_block(caller=make_caller(), block_id=block.id, changes=changes)
+    asked = browser.post(f"/blocks/{block.id}/revert/", {"run": "run-1", "settle": "1"})
+    page = Page(asked.content.decode())
+    assert asked.status_code == 409
+    assert "Others have changed the same lines since." in page.by_id("merge-form").text
+    form = {
+        each.attributes["name"]: each.text.removeprefix("\n")
+        for each in page.all("textarea")
+        if each.attributes["name"] != "csrfmiddlewaretoken"
+    } | {
+        each.attributes["name"]: each.attributes["value"]
+        for each in page.all("input")
+        if each.attributes["type"] == "hidden"
+    }
+    assert form["value"] == "one\ntwo\nthree"
+    unsettled = browser.post(f"/blocks/{block.id}/merge/", form)
+    assert unsettled.status_code == 422
+    assert 'name="title" value="Others have changed' in unsettled.content.decode()
+    clash = next(each.attributes["name"] for each in page.all("input") if each.attributes["type"] == "radio")
+    browser.post(f"/blocks/{block.id}/merge/", form | {clash: "mine"})
+    assert Block.objects.get().value == "one\ntwo\nthree"
+    assert BlockVersion.objects.filter(block=block).count() == 4
+
+
 def test_taking_out_needs_somebody_who_wrote(browser: Client, block: Block) -> None:
     assert browser.get(f"/blocks/{block.id}/revert/").status_code == 422
     assert browser.get(f"/blocks/{block.id}/revert/?actor=nobody").status_code == 404
