@@ -24,7 +24,7 @@ from memory.services.blocks import (
     get_block_for,
 )
 from memory.web.block_blame import load_groups
-from memory.web.block_merge import show_clash
+from memory.web.block_merge import after_save, show_clash
 from memory.web.block_versions import get_version, list_actors, list_lines
 from memory.web.forms import BlockForm
 
@@ -63,7 +63,7 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
         messages.success(request, f"{saved.label} is unchanged")
     else:
         messages.success(request, f"Saved {saved.label} v{saved.version}")
-    return redirect("blocks:detail", block_id=block_id)
+    return after_save(saved)
 
 
 def _form_of(block: Block) -> BlockForm:
@@ -104,6 +104,7 @@ def _detail(request: PageRequest, block: Block, form: BlockForm, *, status: int 
         "groups": load_groups(block) if view == "blame" else None,
         "can_undo": can_undo,
         "can_redo": can_redo,
+        "saved_version": request.GET.get("saved", ""),
     }
     return render(request, "blocks/detail.html", context, status=status)
 
@@ -150,7 +151,18 @@ def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResp
 def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
     """Whether the chain of versions holds."""
     block = get_block_for(caller=request.caller, block_id=block_id)
-    context = {"memory_block": block, "problems": find_problems(block)}
+    problems = find_problems(block)
+    # Of what nobody explains; the row itself may be ahead of its last version.
+    unexplained = {each.version for each in problems if each.kind == "unexplained"}
+    context = {
+        "memory_block": block,
+        "problems": problems,
+        "only_unexplained": all(
+            each.kind == "unexplained" and each.version <= block.version for each in problems
+        ),
+        "unexplained": sorted(unexplained),
+        "explained_count": block.version - len(unexplained),
+    }
     return render(request, "blocks/partials/verified.html", context)
 
 
