@@ -9,10 +9,12 @@ from typing import Final
 #: Prefixes as the SDK knows them (spec/objects.md §0). A folder is a `source`, a workspace an `org`.
 PREFIXES: Final = {
     "agent": "agent",
+    "agent_version": "agent_version",
     "api_key": "key",
     "archive": "archive",
     "block": "block",
     "block_checkpoint": "block_checkpoint",
+    "block_policy": "block_policy",
     "block_version": "block_hist",
     "compaction": "compaction",
     "conversation": "conv",
@@ -20,6 +22,7 @@ PREFIXES: Final = {
     "member": "member",
     "message": "message",
     "passage": "passage",
+    "proposal": "proposal",
     "provider": "provider",
     "provider_model": "model",
     "provider_trace": "provider_trace",

@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from letta_ade.core.schemas import Body, Wire
+from memory.api.schemas.block import VersionedBlock
 from memory.diffs import DiffRow
 from memory.models import Block, BlockCheckpoint, BlockVersion
+from memory.services.block_merges import hunk_data
+from memory.services.block_reverts import Reversal, Writes
 from memory.services.block_versions import BlameLine, Problem, VersionDiff, is_intact
 
 
@@ -49,6 +52,10 @@ class VersionResponse(VersionAuthor):
     restored_from: int | None
     #: Lines that went although the writer had not seen them; more than none is a blind overwrite.
     unseen_dropped: int
+    #: The proposal that was approved, and by whom.
+    proposal_id: str | None
+    approved_by_id: str | None
+    approved_by_name: str | None
     #: False: made for what somebody wrote to the row without a version, or changed after it was written.
     is_explained: bool
     prev_hash: str
@@ -71,6 +78,9 @@ class VersionResponse(VersionAuthor):
             act=version.act,
             restored_from=version.restored_from,
             unseen_dropped=version.unseen_dropped,
+            proposal_id=version.proposal_id,
+            approved_by_id=version.approved_by_id,
+            approved_by_name=version.approved_by_name,
             is_explained=version.is_explained and is_intact(version),
             prev_hash=version.prev_hash,
             hash=version.hash,
@@ -206,6 +216,40 @@ class CreateCheckpoint(Body):
 
 class RenameCheckpoint(Body):
     name: str
+
+
+class RevertWrites(Body):
+    """Whose writes are to be taken out: of an actor, of a run, or of an actor in a run."""
+
+    actor_id: str | None = None
+    run_id: str | None = None
+    #: Only those from this time on.
+    since: datetime | None = None
+    #: The version that the caller looks at; with it a block that has moved on is 409.
+    base_version: int | None = None
+    #: Leave what others have changed since; without it such places are 409.
+    keep_clashes: bool = False
+
+    def writes(self) -> Writes:
+        """Which writes these are."""
+        return Writes(actor_id=self.actor_id, run_id=self.run_id, since=self.since)
+
+
+class RevertResponse(Wire):
+    """The block after it, and what happened. `kept`: places left as others made them."""
+
+    block: VersionedBlock
+    reverted_versions: list[int]
+    kept: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, block: Block, reversal: Reversal) -> RevertResponse:
+        """What was done to a row."""
+        return cls(
+            block=VersionedBlock.at(block),
+            reverted_versions=list(reversal.versions),
+            kept=[hunk_data(clash) for clash in reversal.kept],
+        )
 
 
 class PutBack(Body):

@@ -1,5 +1,5 @@
 // The composer: sends, queues while a run goes on, stops it. What was typed survives errors, lost sockets and a reload.
-import { read, write } from "./drafts.js";
+import { read, write } from "./kept_text.js";
 import { startImages } from "./images.js";
 import { notify } from "./notices.js";
 import { startQueue } from "./queue.js";

@@ -1,7 +1,7 @@
 // Messages that wait for the run to end: seen above the composer, edited in their place, removed, sent in their order.
 //
 // They are kept for this tab: a reload finds them again, and two tabs with the same conversation do not send one message twice.
-import { read, write } from "./drafts.js";
+import { read, write } from "./kept_text.js";
 
 // `changed` is called when a person has changed the queue: what may go next can be another one.
 export function startQueue(name, changed) {
