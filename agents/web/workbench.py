@@ -33,6 +33,17 @@ from letta_ade.llm.messages import TextPart
 Role = Literal["user", "system"]
 #: How a conversation can be looked at; the first one needs no name in the address.
 VIEWS = ("chat", "debug", "raw")
+#: Modules that the page's scripts import (static/js/behaviors).
+_IMPORTED = (
+    "vendor/markdown-it.js",
+    "vendor/dompurify.js",
+    "js/behaviors/views.js",
+    "js/behaviors/windows.js",
+    "js/behaviors/queue.js",
+    "js/behaviors/kept_text.js",
+    "js/behaviors/images.js",
+    "js/behaviors/notices.js",
+)
 
 
 @require_GET
@@ -51,6 +62,7 @@ def workbench_page(request: PageRequest, agent_id: str, conversation_id: str | N
         "switch": switch_of(request, bench),
         "is_switching": is_switching,
         "address": address_of(bench.conversation),
+        "imported": _IMPORTED,
         "find": request.GET.get("find", "").strip(),
         "views": VIEWS,
         "view": view if view in VIEWS else VIEWS[0],

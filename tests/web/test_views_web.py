@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ from tests.web.pages import Page, SignIn
 
 pytestmark = pytest.mark.django_db
 
+ROOT = Path(__file__).resolve().parents[2]
 HTMX: Any = {"HTTP_HX_REQUEST": "true"}
 
 
@@ -144,3 +148,27 @@ def test_both_views_are_read_by_viewers_and_by_nobody_of_elsewhere(
     reader = sign_in("viewer")
     assert reader.get(address(tea, "raw/")).status_code == 200
     assert reader.get(address(tea, "debug/"), **HTMX).status_code == 200
+
+
+def test_the_modules_that_the_scripts_import_are_fetched_with_the_page(
+    browser: Client, tea: Conversation
+) -> None:
+    page = Page(browser.get(address(tea)).content.decode())
+    links = page.all("link")
+    preloaded = {each.attributes["href"] for each in links if each.attributes["rel"] == "modulepreload"}
+    scripts = {
+        each.attributes["src"].split("?")[0]
+        for each in page.all("script")
+        if "/js/" in each.attributes["src"]
+    }
+    imported: set[str] = set()
+    left = list(scripts)
+    while left:
+        script = left.pop()
+        source = (ROOT / script.lstrip("/")).read_text()
+        for name in re.findall(r'^import .*?"(.+?)";$', source, re.M):
+            found = posixpath.normpath(posixpath.join(posixpath.dirname(script), name))
+            if found not in imported:
+                imported.add(found)
+                left.append(found)
+    assert preloaded == imported
