@@ -43,6 +43,7 @@ _IMPORTED = (
     "js/behaviors/kept_text.js",
     "js/behaviors/images.js",
     "js/behaviors/notices.js",
+    "js/behaviors/workspace_socket.js",
 )
 
 

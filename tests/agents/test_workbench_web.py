@@ -92,10 +92,10 @@ def test_the_transcript_pages_back_by_runs(client: Client, agent: Agent) -> None
         )
     page = body(client.get(address(agent)))
     assert "ask-22" in page
-    assert "answer-03" in page
-    assert "ask-02" not in page
+    assert "answer-13" in page
+    assert "ask-12" not in page
     oldest = Run.objects.order_by("created_at", "id")[3]
-    older = body(client.get(address(agent, f"messages/older/?before={oldest.id}"), **HTMX))
+    older = body(client.get(address(agent, f"transcript/?before={oldest.id}"), **HTMX))
     assert "answer-02" in older
     assert "ask-00" in older
     assert "ask-03" not in older

@@ -108,9 +108,11 @@ let frame = 0;
 new MutationObserver(() => {
   frame ||= requestAnimationFrame(() => {
     frame = 0;
-    drawAll();
+    log.addEventListener("window-put", drawAll);
+drawAll();
     if (region) speak();
   });
 }).observe(log, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["data-live"] });
 
+log.addEventListener("window-put", drawAll);
 drawAll();

@@ -46,6 +46,8 @@ async function fetchWindow(query) {
 function put(window, place, where) {
   place[where](window);
   htmx.process(window);
+  // Drawn at once (transcript.js): what is measured next has its final height.
+  window.dispatchEvent(new Event("window-put", { bubbles: true }));
 }
 
 function wayTo(window, way) {

@@ -87,6 +87,8 @@ Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) => {
   }
   if (old.matches("time[data-clock]") && old.dateTime === fresh.dateTime) return false;
   if (old.matches("[data-editing]")) return false;
+  // What an opened compaction fetched is not part of its run: drawn with that it would be empty.
+  if (old.matches("details.compaction[open]") && !fresh.matches("[open]") && old.hasAttribute("data-undone") === fresh.hasAttribute("data-undone")) return false;
   // A call that ends closes by itself, unless somebody chose.
   if (old.matches("details.call") && old.dataset.state === fresh.dataset.state) fresh.open = old.open;
   else if (old.matches("details") && ("chosen" in old.dataset || !old.matches(".call"))) fresh.open = old.open;
