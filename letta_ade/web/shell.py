@@ -88,6 +88,8 @@ class Shell:
                 name="Blocks", icon="stack-2", namespace="blocks", page="list", key="b", count=row.block_count
             ),
             Section(name="Tools", icon="tool", namespace="tools", page="list", key="t", count=row.tool_count),
+            # Of hundreds of thousands the number says nothing, and counting them would hold up every page.
+            Section(name="Runs", icon="activity", namespace="runs", page="list", key="r", count=None),
         )
 
 
