@@ -8,6 +8,7 @@ from agents.web import (
     answers,
     background_part,
     compactions,
+    context_page,
     conversation_part,
     image_parts,
     workbench,
@@ -21,6 +22,9 @@ urlpatterns = [
     path("messages/<str:message_id>/images/<int:place>/", image_parts.message_image, name="image"),
     path("compactions/<str:compaction_id>/", compactions.compaction_part, name="compaction"),
     path("compactions/<str:compaction_id>/undo/", compactions.undo_part, name="compaction_undo"),
+    path("steps/<str:step_id>/context/", context_page.step_page, name="step_context"),
+    path("steps/<str:step_id>/context/parts/", context_page.parts_panel, name="step_context_parts"),
+    path("context/next/", context_page.next_page, name="next_context"),
     path("conversations/", conversation_part.switcher_part, name="switcher"),
     path("conversations/new/", conversation_part.begin_conversation, name="begin_conversation"),
     path(

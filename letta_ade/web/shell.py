@@ -33,6 +33,8 @@ class Section:
     count: int | None = None
     #: What is counted waits for somebody.
     is_urgent: bool = False
+    #: A phone has room for five.
+    is_on_phone: bool = True
 
     @property
     def url_name(self) -> str:
@@ -89,7 +91,7 @@ class Shell:
             ),
             Section(name="Tools", icon="tool", namespace="tools", page="list", key="t", count=row.tool_count),
             # Of hundreds of thousands the number says nothing, and counting them would hold up every page.
-            Section(name="Runs", icon="activity", namespace="runs", page="list", key="r", count=None),
+            Section(name="Runs", icon="activity", namespace="runs", page="list", key="r", is_on_phone=False),
         )
 
 

@@ -1,5 +1,7 @@
 // The rows of a run's trace: a row lights up the message that it stands for, j and k go through the rows, and what is looked at
 // stays so while the server draws the rows anew.
+import { notify } from "./notices.js";
+
 const page = document.getElementById("bench");
 const LOOK_AFTER_MS = 140;
 
@@ -7,7 +9,6 @@ let lit = null;
 let timer = 0;
 
 const rows = () => [...document.querySelectorAll(".trace-row")];
-const keyInAddress = () => new URLSearchParams(location.search).get("at");
 const current = () => document.querySelector(".trace-row[aria-current]");
 
 function light(row, isShown) {
@@ -43,10 +44,10 @@ document.addEventListener("keydown", (event) => {
 
 // The server draws the rows without knowing which one is looked at here; one that has ended meanwhile has more to tell.
 let wasOpen = current()?.hasAttribute("data-open") ?? false;
+let wanted = current()?.dataset.key;
 document.addEventListener("htmx:oobAfterSwap", (event) => {
   if (event.detail.target?.id !== "trace-rows") return;
-  const wanted = keyInAddress();
-  const row = (wanted && document.getElementById(`line-${wanted}`)) || rows()[0];
+  const row = document.getElementById(`line-${wanted}`) ?? rows()[0];
   for (const each of rows()) each.removeAttribute("aria-current");
   row?.setAttribute("aria-current", "true");
   const isOpen = row?.hasAttribute("data-open") ?? false;
@@ -54,7 +55,22 @@ document.addEventListener("htmx:oobAfterSwap", (event) => {
   wasOpen = isOpen;
 });
 document.addEventListener("htmx:afterSettle", () => {
+  wanted = current()?.dataset.key;
   wasOpen = current()?.hasAttribute("data-open") ?? false;
+});
+
+// Asked again, a run begins anew: it has a page of its own.
+document.addEventListener("click", async (event) => {
+  const again = event.target.closest("[data-again]");
+  if (!again) return;
+  again.disabled = true;
+  const token = document.querySelector('meta[name="csrf-token"]').content;
+  const headers = { Accept: "application/json", "X-CSRFToken": token };
+  const answer = await fetch(again.dataset.again, { method: "POST", headers }).catch(() => null);
+  const data = (await answer?.json().catch(() => null)) ?? {};
+  if (answer?.ok && data.run_id) location.href = page.dataset.runsAt + data.run_id + "/";
+  else notify("bad", "Not sent again.", data.message ?? "The server does not answer.");
+  again.disabled = false;
 });
 
 light(current(), true);
