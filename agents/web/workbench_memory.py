@@ -11,8 +11,8 @@ from django.db.models import F, Q
 
 from agents.models import Agent, Conversation, Run
 from agents.services.agent_archives import archives_of
-from agents.services.agent_blocks import blocks_of
 from agents.services.agents import count_agents_of_blocks
+from agents.services.system_message import blocks_in
 from letta_ade.accounts.auth import Caller
 from memory.models import Block, BlockVersion
 from memory.services.passages import count_passages
@@ -59,20 +59,22 @@ class BlockCard:
 
 def load_cards(
     agent: Agent,
+    conversation: Conversation,
     *,
     turn_run_id: str | None,
     fresh_after: dict[str, int] | None = None,
     only: Iterable[str] | None = None,
     is_whole: bool = False,
 ) -> list[BlockCard]:
-    """The cards of the agent's blocks.
+    """The cards of the blocks, as the conversation has them.
 
     Args:
         turn_run_id: the newest run; what it changed stays marked.
         fresh_after: by block, the version that was last shown; later lines flash.
         only: ids of the blocks that are wanted.
     """
-    blocks = list(blocks_of(agent) if only is None else blocks_of(agent).filter(id__in=list(only)))
+    wanted = None if only is None else set(only)
+    blocks = [each for each in blocks_in(agent, conversation) if wanted is None or each.id in wanted]
     ids = [block.id for block in blocks]
     newest = BlockVersion.objects.filter(block_id__in=ids, number=F("block__version"))
     authors = {version.block_id: version for version in newest}

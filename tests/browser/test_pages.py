@@ -13,7 +13,7 @@ from agents.models import Agent
 from memory.models import Block
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
 from tests.browser.conftest import OpenPages
-from tests.support.factories import make_agent, make_block, make_caller
+from tests.support.factories import make_agent, make_block, make_caller, make_conversation
 from tests.support.server import RunningServer
 
 
@@ -197,3 +197,39 @@ def test_an_open_list_sees_what_a_program_does(page: Page, server: RunningServer
     expect(page.get_by_role("link", name="from-a-program", exact=True)).to_be_visible()
     expect(page.locator("#agent-count")).to_have_text("2")
     expect(page.get_by_role("row", name="first")).to_have_attribute("aria-selected", "true")
+
+
+def test_the_palette_goes_where_its_keys_lead(page: Page) -> None:
+    make_conversation(agent=make_agent(name="policy-librarian"), is_default=True)
+    make_agent(name="other")
+    page.goto("/blocks/")
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("Control+k")
+    rows = page.locator("#cmd-list [role=option]")
+    expect(page.locator("#cmd-input")).to_be_focused()
+    expect(rows.first).to_have_attribute("aria-selected", "true")
+    page.keyboard.type("poli")
+    expect(rows).to_have_count(1)
+    expect(rows.locator("mark")).to_have_text("poli")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("policy-librarian")
+    page.go_back()
+    page.wait_for_load_state("networkidle")
+    page.locator("[data-palette-open]").click()
+    page.keyboard.type("> keys: what")
+    expect(rows).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.locator("[data-keys-switch]").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.keyboard.press("?")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette")).to_be_visible()
+    assert page.url.endswith("/blocks/")
+    expect(page.locator("#keys")).to_be_hidden()

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0012_groups'),
+        ('agents', '0013_agent_versions'),
     ]
 
     operations = [
