@@ -30,6 +30,7 @@ from agents.web.compactions import left_lines
 from agents.web.context_strip import TITLES, load_strip
 from agents.web.context_view import WindowBar, window_bar
 from agents.web.workbench_page import open_bench
+from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core.errors import AdeError, NotFound
 from letta_ade.llm.request_reading import read_request
@@ -95,15 +96,20 @@ def step_page(request: PageRequest, agent_id: str, step_id: str) -> HttpResponse
 @require_GET
 def parts_panel(request: PageRequest, agent_id: str, step_id: str) -> HttpResponse:
     """The parts alone, for the pane beside a trace."""
-    context = get_step_context(caller=request.caller, agent_id=agent_id, step_id=step_id)
-    data = {
+    data = panel_context(request.caller, agent_id, step_id)
+    return render(request, "contexts/partials/panel.html", data)
+
+
+def panel_context(caller: Caller, agent_id: str, step_id: str) -> dict[str, Any]:
+    """What the panel is given. Raises NotFound."""
+    context = get_step_context(caller=caller, agent_id=agent_id, step_id=step_id)
+    return {
         "agent": context.agent,
         "context": context,
         "limit": _limit(context.step, context.agent),
         "segments": segment_views(context.segments, context),
         "bar": _bar(context),
     }
-    return render(request, "contexts/partials/panel.html", data)
 
 
 @require_GET

@@ -12,11 +12,12 @@ from django.views.decorators.http import require_GET, require_POST
 from agents.models import Run
 from agents.services.execution import cancel_runs
 from agents.services.runs import get_run_for
+from agents.web.context_page import panel_context
 from agents.web.run_view import load_view, page_context
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import threads
-from letta_ade.core.errors import Conflict
+from letta_ade.core.errors import Conflict, NotFound
 
 
 @require_GET
@@ -28,8 +29,21 @@ def detail_page(request: PageRequest, run_id: str) -> HttpResponse:
         **page_context(view, key=key, shape=request.GET.get("view", "")),
         "socket_path": _socket_path(request, run_id),
     }
+    context |= _side(request, context["at"].step_id, view.run.agent_id)
     is_part = request.htmx.target == "trace"
     return render(request, "runs/partials/trace.html" if is_part else "runs/detail.html", context)
+
+
+def _side(request: PageRequest, step_id: str, agent_id: str) -> dict[str, Any]:
+    """What stands beside the trace: the messages, or the request of the step that is looked at."""
+    if request.GET.get("side") != "context":
+        return {"side": "messages"}
+    if not step_id:
+        return {"side": "context"}
+    try:
+        return {"side": "context", **panel_context(request.caller, agent_id, step_id)}
+    except NotFound:  # nothing was kept of it
+        return {"side": "context"}
 
 
 def _socket_path(request: PageRequest, run_id: str) -> str:

@@ -59,6 +59,42 @@ document.addEventListener("htmx:afterSettle", () => {
   wasOpen = current()?.hasAttribute("data-open") ?? false;
 });
 
+// Beside the rows: the messages of the run, or the request of the step that is looked at.
+const side = document.querySelector("[data-side]");
+let shownStep = null;
+
+function showContext() {
+  const detail = document.getElementById("trace-detail");
+  const step = detail?.dataset.step;
+  const link = document.getElementById("context-page");
+  link.hidden = !step;
+  if (!step) return;
+  link.href = detail.dataset.context;
+  if (side.dataset.side !== "context" || step === shownStep) return;
+  shownStep = step;
+  htmx.ajax("GET", `${detail.dataset.context}parts/`, { target: "#step-context", swap: "outerHTML", source: side });
+}
+
+document.addEventListener("click", (event) => {
+  const chosen = event.target.closest("[data-show-side]");
+  if (!chosen || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  side.dataset.side = chosen.dataset.showSide;
+  const isContext = side.dataset.side === "context";
+  side.querySelector(".pane-title").textContent = isContext ? "Context" : "Messages";
+  side.querySelector("[data-side-of]").textContent = isContext ? "of the step" : "of this run";
+  for (const each of side.querySelectorAll("[data-show-side]")) each.removeAttribute("aria-current");
+  chosen.setAttribute("aria-current", "true");
+  const address = new URL(location.href);
+  if (isContext) address.searchParams.set("side", "context");
+  else address.searchParams.delete("side");
+  history.replaceState(history.state, "", address);
+  showContext();
+});
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.detail.target?.id === "trace") showContext();
+});
+
 // Asked again, a run begins anew: it has a page of its own.
 document.addEventListener("click", async (event) => {
   const again = event.target.closest("[data-again]");
