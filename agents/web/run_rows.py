@@ -56,7 +56,8 @@ class RunRow:
     @property
     def tokens(self) -> int | None:
         """None while nothing has been counted."""
-        return self.totals.total_tokens if self.totals.step_count else None
+        counted = self.totals.total_tokens
+        return counted if counted or (self.run.has_ended and self.totals.step_count) else None
 
 
 def rows_of(runs: Sequence[Run], *, workspace_id: str) -> list[RunRow]:
