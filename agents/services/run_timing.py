@@ -112,8 +112,8 @@ def spans_of(run: Run, steps: Sequence[Step]) -> list[Span]:
         is_own = message.step_id in own
         parent_id = _span_id(message.step_id or "") if is_own else root.id
         spans.append(_tool_span(message, returned, parent_id))
-    # Parents stand before their children, and stay there when both began at once.
-    return sorted(spans, key=lambda span: span.start_ns)
+    # Parents stand before their children, and stay there when both began at once; the clocks of two machines may differ.
+    return sorted(spans, key=lambda span: (span.parent_id is not None, span.start_ns))
 
 
 def _in_order(messages: QuerySet[Message]) -> list[Message]:
