@@ -20,7 +20,7 @@ from letta_ade.llm import catalog
 
 PAGE_ROWS = 50
 #: Counting more would take longer than reading the page.
-MOST_COUNTED = 10_000
+MOST_COUNTED = 1000
 _SAID_CHARACTERS = 1200
 
 

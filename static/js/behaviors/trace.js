@@ -85,15 +85,21 @@ document.addEventListener("click", (event) => {
   side.querySelector("[data-side-of]").textContent = isContext ? "of the step" : "of this run";
   for (const each of side.querySelectorAll("[data-show-side]")) each.removeAttribute("aria-current");
   chosen.setAttribute("aria-current", "true");
-  const address = new URL(location.href);
-  if (isContext) address.searchParams.set("side", "context");
-  else address.searchParams.delete("side");
-  history.replaceState(history.state, "", address);
+  tellSide();
   showContext();
 });
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.target?.id === "trace") showContext();
 });
+// The address of a row says nothing of what stands beside.
+document.addEventListener("htmx:pushedIntoHistory", tellSide);
+
+function tellSide() {
+  const address = new URL(location.href);
+  if (side.dataset.side === "context") address.searchParams.set("side", "context");
+  else address.searchParams.delete("side");
+  history.replaceState(history.state, "", address);
+}
 
 // Asked again, a run begins anew: it has a page of its own.
 document.addEventListener("click", async (event) => {
