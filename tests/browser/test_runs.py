@@ -36,23 +36,25 @@ def ready(page: Page) -> None:
 
 
 def test_a_run_of_the_sdk_is_watched_live_and_cancelled(open_page: OpenPages, sdk: Letta, agent: Any) -> None:
-    sdk.agents.messages.create_async(agent.id, messages=[{"role": "user", "content": "/slow 4000"}])
+    stream = sdk.agents.messages.create(agent.id, input="/slow 4000", streaming=True, stream_tokens=True)
+    next(iter(stream))
     run_id = run_of(sdk, agent)
     with open_page(f"/runs/{run_id}/") as page, open_page(f"/runs/{run_id}/") as second:
         for each in (page, second):
             ready(each)
-            expect(each.locator("#log [data-raw]")).not_to_be_empty(timeout=30_000)  # it has to find a worker first
+            expect(each.locator("#log [data-raw]")).not_to_be_empty()
             expect(each.locator(".trace-row[data-open]").first).to_be_visible()
         # Come back, it goes on from where it is.
         second.reload()
         ready(second)
         expect(second.locator("#log [data-raw]")).not_to_be_empty()
-        page.get_by_text("Cancel run").click()
+        page.get_by_text("Cancel run", exact=True).click()
         page.get_by_role("button", name=re.compile("^Cancel run-")).click()
         for each in (page, second):
             expect(each.locator("#run-state")).to_contain_text("cancelled")
             expect(each.locator(".trace-row[data-open]")).to_have_count(0)
         expect(page.locator("#run-ends")).to_contain_text("Stopped")
+    stream.close()
 
 
 def test_a_row_lights_up_its_message_and_keys_walk_the_rows(
