@@ -19,6 +19,7 @@ from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
 from agents.api.approvals import router as approvals
+from agents.api.block_sharing import router as block_sharing
 from agents.api.blocks import router as blocks_of_agents
 from agents.api.compaction import conversation_router as compaction_of_conversations
 from agents.api.compaction import router as compactions
@@ -86,6 +87,7 @@ api.add_router("/groups", groups, tags=["groups"])
 api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
+api.add_router("/blocks", block_sharing, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])

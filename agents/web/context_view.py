@@ -9,7 +9,7 @@ from agents.models import Agent, Compaction, Conversation, Step
 from agents.services.agent_tools import tools_of
 from agents.services.context import load_context
 from agents.services.request_segments import SEGMENTS, SegmentName
-from agents.services.system_message import blocks_in
+from agents.services.system_message import blocks_shown_in
 from agents.web.context_strip import TITLES, Strip, load_strip
 from letta_ade.llm.messages import ToolSpec
 from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
@@ -97,7 +97,7 @@ def _estimates(agent: Agent, conversation: Conversation) -> dict[SegmentName, in
     system = estimate_text(context[0].chat.text) if context else estimate_text(agent.system)
     blocks = sum(
         estimate_text(block.value) + estimate_text(block.description or "")
-        for block in blocks_in(agent, conversation)
+        for block in blocks_shown_in(agent, conversation)
     )
     behind = context[1:]
     return {

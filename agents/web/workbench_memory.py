@@ -50,6 +50,14 @@ class BlockCard:
     is_changed: bool
     #: Shows every line.
     is_whole: bool = False
+    #: The version in the system message of the open conversation, and the one that it keeps; None where there is none.
+    compiled: int | None = None
+    pinned: int | None = None
+
+    @property
+    def behind(self) -> int:
+        """How many versions came since the one that the conversation shows."""
+        return self.block.version - self.compiled if self.compiled is not None else 0
 
     @property
     def author_kind(self) -> str:
@@ -61,7 +69,6 @@ def load_cards(
     agent: Agent,
     conversation: Conversation,
     *,
-    turn_run_id: str | None,
     fresh_after: dict[str, int] | None = None,
     only: Iterable[str] | None = None,
     is_whole: bool = False,
@@ -69,7 +76,7 @@ def load_cards(
     """The cards of the blocks, as the conversation has them.
 
     Args:
-        turn_run_id: the newest run; what it changed stays marked.
+        conversation: what its newest run changed stays marked.
         fresh_after: by block, the version that was last shown; later lines flash.
         only: ids of the blocks that are wanted.
     """
@@ -78,7 +85,7 @@ def load_cards(
     ids = [block.id for block in blocks]
     newest = BlockVersion.objects.filter(block_id__in=ids, number=F("block__version"))
     authors = {version.block_id: version for version in newest}
-    bases = _turn_bases(ids, turn_run_id)
+    bases = _turn_bases(ids, newest_run_id(conversation))
     numbers = fresh_after or {}
     shown = {
         each.id: numbers[each.id] for each in blocks if numbers.get(each.id, each.version) < each.version
@@ -98,6 +105,8 @@ def load_cards(
             ),
             is_changed=block.id in bases or block.id in shown,
             is_whole=is_whole,
+            compiled=conversation.compiled_versions.get(block.id),
+            pinned=conversation.pinned_versions.get(block.id),
         )
         for block in blocks
     ]

@@ -93,6 +93,9 @@ def furnished(browser: Client) -> dict[str, str]:
         "block": f"/blocks/{block.id}/",
         "version": f"/blocks/{block.id}/versions/2/",
         "value": f"/blocks/{block.id}/versions/1/?show=value",
+        "compare": f"/blocks/{block.id}/compare/1/2/",
+        "take out": f"/blocks/{block.id}/revert/?actor={caller.id}",
+        "written": f"/agents/written/{block.id}/2/",
         "delete block": f"/blocks/{block.id}/delete/",
         "tools": "/tools/",
         "tool": f"/tools/{tool.id}/",
@@ -111,8 +114,8 @@ def furnished(browser: Client) -> dict[str, str]:
 PAGES = (
     "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent", "version of agent",
     "search", "inbox", "runs", "run peek", "run", "run tree", "context", "context json", "difference",
-    "next context", "blocks", "new block", "block", "version", "value", "delete block", "tools", "tool", "account",
-    "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in", "missing",
+    "next context", "blocks", "new block", "block", "version", "value", "compare", "take out", "delete block", "tools", "tool",
+    "account", "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in", "missing",
 )  # fmt: skip
 
 
@@ -210,8 +213,10 @@ QUERIES = {
     "run": 20,
     "context": 14,
     "blocks": 3,
-    "block": 4,
-    "version": 6,
+    "block": 9,
+    "version": 8,
+    "compare": 8,
+    "take out": 6,
     "tools": 3,
     "tool": 2,
     "account": 1,

@@ -4,13 +4,13 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0013_agent_versions'),
+        ('agents', '0017_run_filters'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='total_tokens',
-            field=models.BigIntegerField(null=True),
+            model_name='step',
+            name='segments',
+            field=models.JSONField(null=True),
         ),
     ]

@@ -4,13 +4,13 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0016_run_filters'),
+        ('agents', '0014_pinned_versions'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='step',
-            name='segments',
-            field=models.JSONField(null=True),
+            model_name='run',
+            name='total_tokens',
+            field=models.BigIntegerField(null=True),
         ),
     ]

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('agents', '0014_run_tokens'),
+        ('agents', '0015_run_tokens'),
     ]
 
     operations = [

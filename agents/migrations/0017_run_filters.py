@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0015_run_tokens_of_old'),
+        ('agents', '0016_run_tokens_of_old'),
     ]
 
     operations = [
