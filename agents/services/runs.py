@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from agents.models import Conversation, Message, Run, Step
@@ -40,6 +40,8 @@ class RunFilters:
     until: datetime | None = None
     #: Of all its steps. One that goes on has not been counted yet.
     least_tokens: int | None = None
+    #: Nothing ran in their conversation since.
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,11 @@ def select_runs(*, caller: Caller, filters: RunFilters) -> QuerySet[Run]:
         where &= Q(created_at__lt=filters.until)
     if filters.least_tokens is not None:
         where &= Q(total_tokens__gte=filters.least_tokens)
+    if filters.is_last:
+        later = Run.objects.filter(
+            conversation_id=OuterRef("conversation_id"), created_at__gt=OuterRef("created_at")
+        )
+        where &= Q(~Exists(later))
     return Run.objects.filter(where)
 
 

@@ -20,6 +20,7 @@ from agents.services.waiting import (
     select_waiting,
 )
 from agents.web.code_pieces import arguments_line
+from agents.web.inbox_failed import load_failed
 from agents.web.waiting_card import WaitingCard, card_of
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
@@ -74,6 +75,7 @@ def list_page(request: PageRequest) -> HttpResponse:
     segments = _segments(caller, filters)
     context: dict[str, Any] = {
         "rows": [InboxRow(waiting=waiting) for waiting in shown],
+        "failed": load_failed(caller, agent_id=filters.agent_id),
         "segments": segments,
         "kind": filters.waits_for or "",
         "filter_agent": _agent_of(caller, filters),

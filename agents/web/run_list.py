@@ -51,6 +51,8 @@ class ListFilters:
     last_day: str = ""
     least_tokens: int | None = None
     is_errors: bool = False
+    #: Nothing ran in the conversation since.
+    is_last: bool = False
 
     @property
     def chips(self) -> list[Chip]:
@@ -58,6 +60,8 @@ class ListFilters:
         chips = []
         if self.is_errors:
             chips.append(Chip(parameter="errors", name="errors", words="only", value="1"))
+        if self.is_last:
+            chips.append(Chip(parameter="last", name="nothing ran", words="since", value="1"))
         if self.agent_id:
             chips.append(Chip(parameter="agent", name="agent", words=self.agent_name, value=self.agent_id))
         if self.status:
@@ -88,6 +92,7 @@ class ListFilters:
             since=since,
             until=parse_end(self.last_day),
             least_tokens=self.least_tokens,
+            is_last=self.is_last,
         )
 
 
@@ -106,6 +111,7 @@ def filters_from(caller: Caller, query: QueryDict) -> ListFilters:
         last_day="" if span else _day(query.get("to", "")),
         least_tokens=int(tokens) if tokens.isascii() and tokens.isdigit() and len(tokens) < 16 else None,
         is_errors=bool(query.get("errors")),
+        is_last=bool(query.get("last")),
     )
 
 

@@ -93,6 +93,7 @@ class TestTheList:
             ("time=7d", ["good", "bad", "long"]),
             ("agent={agent}", ["bad"]),
             ("errors=1&stop=max_steps", []),
+            ("last=1", ["good", "bad", "long", "old"]),
             # What means nothing asks nothing: an old address still opens.
             ("status=odd&stop=odd&time=odd&tokens=many&from=odd&to=odd", ["good", "bad", "long", "old"]),
         ],
