@@ -26,7 +26,7 @@ SUMMARY = summary_text(
 )
 
 
-def payload(*messages: dict[str, object]) -> dict[str, object]:
+def payload(*messages: dict[str, str]) -> dict[str, object]:
     tool = {"type": "function", "function": {"name": "look_up", "description": "Finds.", "parameters": {}}}
     return {"messages": [{"role": "system", "content": SYSTEM}, *messages], "tools": [tool]}
 

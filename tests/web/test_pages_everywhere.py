@@ -20,6 +20,7 @@ from agents.models import Agent, ProviderTrace
 from agents.services.agent_versions import record_version
 from letta_ade.llm.models import Provider
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
+from memory.services.proposal_decisions import reject_proposal
 from tests.support.factories import (
     make_agent,
     make_block,
@@ -29,6 +30,7 @@ from tests.support.factories import (
     make_run,
     make_step,
 )
+from tests.support.proposals import make_proposal
 from tests.web.pages import Page
 from tools.models import Tool
 from tools.services.tools import ensure_builtin_tools
@@ -69,6 +71,9 @@ def furnished(browser: Client) -> dict[str, str]:
         last_error=MARKUP,
     )
     make_agent(name=MARKUP, model=f"{MARKUP}/{MARKUP}")
+    proposal = make_proposal(agent=agent, value=MARKUP, label=MARKUP, excerpt=MARKUP, tool_name=MARKUP)
+    rejected = make_proposal(agent=agent, value=MARKUP, label=MARKUP)
+    reject_proposal(caller=caller, proposal_id=rejected.id, reason=MARKUP)
     return {
         "home": "/",
         "agents": "/agents/",
@@ -88,6 +93,11 @@ def furnished(browser: Client) -> dict[str, str]:
         "context json": f"/agents/{agent.id}/steps/{step.id}/context/?view=json",
         "difference": f"/agents/{agent.id}/steps/{step.id}/context/?with={step.id}",
         "next context": f"/agents/{agent.id}/context/next/",
+        "proposal beside the inbox": f"/inbox/?open={proposal.id}",
+        "proposal": f"/proposals/{proposal.id}/",
+        "rejected proposal": f"/proposals/{rejected.id}/",
+        "proposals of block": f"/blocks/{proposal.block_id}/proposals/",
+        "policy of block": f"/blocks/{proposal.block_id}/policy/",
         "blocks": "/blocks/",
         "new block": "/blocks/new/",
         "block": f"/blocks/{block.id}/",
@@ -114,8 +124,9 @@ def furnished(browser: Client) -> dict[str, str]:
 PAGES = (
     "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent", "version of agent",
     "search", "inbox", "runs", "run peek", "run", "run tree", "context", "context json", "difference",
-    "next context", "blocks", "new block", "block", "version", "value", "compare", "take out", "delete block", "tools", "tool",
-    "account", "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in", "missing",
+    "next context", "blocks", "new block", "block", "version", "value", "compare", "take out", "delete block",
+    "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about",
+    "sign in", "missing",
 )  # fmt: skip
 
 
@@ -212,7 +223,7 @@ QUERIES = {
     "run peek": 15,
     "run": 20,
     "context": 14,
-    "blocks": 3,
+    "blocks": 5,
     "block": 9,
     "version": 8,
     "compare": 8,
