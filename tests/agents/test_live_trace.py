@@ -73,7 +73,7 @@ def test_a_compaction_goes_on_until_it_is_told() -> None:
             )
         ]
     )
-    assert live.is_compacting
+    before = live.is_compacting
     done = ContextCompacted(
         compaction_id="c",
         step_id=None,
@@ -84,6 +84,6 @@ def test_a_compaction_goes_on_until_it_is_told() -> None:
         messages_after=2,
     )
     live.apply_all([done])
-    assert not live.is_compacting
+    assert (before, live.is_compacting) == (True, False)
     live.apply_all([RunEnded(status="completed", stop_reason="end_turn")])
     assert live.step_id is None
