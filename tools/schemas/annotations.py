@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tools.schemas.budget import Budget
 from tools.schemas.errors import SchemaError
 from tools.schemas.module import Module, parse_expression
 
@@ -48,6 +49,7 @@ class Place:
     subject: str
     #: The schema of a class of the source: its fields have annotations again.
     of_class: Callable[[ast.ClassDef, Place, ast.expr], Schema]
+    budget: Budget
     #: Inside a class a mapping is a plain object, as it is in the schemas that pydantic makes; an argument may not be one.
     is_field: bool = False
     #: The classes and aliases on the way here, so that none contains itself.
@@ -62,6 +64,7 @@ class Place:
 
 def type_of(node: ast.expr, place: Place) -> Typed:
     """The annotation as schema. Raises SchemaError, with its line, for one that no schema stands for."""
+    place.budget.spend(line=node.lineno)
     match node:
         case ast.Constant(value=None):
             return Typed(schema={"type": "null"})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from tools.schemas.budget import Budget
 from tools.schemas.errors import SchemaError
 
 Schema = dict[str, Any]
@@ -13,16 +15,25 @@ _SCALARS = frozenset({"string", "integer", "number", "boolean", "null"})
 _DEEPEST = 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    definitions: dict[str, Any]
+    budget: Budget
+
+
 def convert_arguments(args_json_schema: dict[str, Any]) -> tuple[dict[str, Schema], list[str]]:
     """Properties and required names, without references, titles and defaults. Raises SchemaError naming the property."""
-    properties = args_json_schema.get("properties", {})
+    known = _Known(definitions=_definitions(args_json_schema), budget=Budget())
+    whole: Any = args_json_schema
+    if "$ref" in whole:  # pydantic writes a model so that contains itself
+        whole = _referred(whole["$ref"], known, "the whole")
+    properties = whole.get("properties", {}) if isinstance(whole, dict) else None
     if not isinstance(properties, dict):
         raise SchemaError("args_json_schema: `properties` must be an object.")
-    definitions = _definitions(args_json_schema)
     converted = {
-        name: _described(_convert(value, definitions, name, 0), value) for name, value in properties.items()
+        name: _described(_convert(value, known, name, 0), value) for name, value in properties.items()
     }
-    required = args_json_schema.get("required") or []
+    required = whole.get("required") or []
     if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         raise SchemaError("args_json_schema: `required` must be a list of names.")
     if unknown := [name for name in required if name not in converted]:
@@ -33,36 +44,37 @@ def convert_arguments(args_json_schema: dict[str, Any]) -> tuple[dict[str, Schem
 
 
 def _definitions(args_json_schema: dict[str, Any]) -> dict[str, Any]:
-    found = args_json_schema.get("$defs") or args_json_schema.get("definitions") or {}
+    found = args_json_schema.get("$defs", args_json_schema.get("definitions", {}))
     if not isinstance(found, dict):
         raise SchemaError("args_json_schema: `$defs` must be an object.")
     return found
 
 
-def _convert(value: Any, definitions: dict[str, Any], path: str, depth: int) -> Schema:
+def _convert(value: Any, known: _Known, path: str, depth: int) -> Schema:
+    known.budget.spend()
     if depth > _DEEPEST:
-        raise SchemaError(f"args_json_schema: {path!r} contains itself; a schema of a tool cannot.")
+        raise SchemaError(f"args_json_schema: {path!r} is nested too deeply, or contains itself.")
     if not isinstance(value, dict):
         raise SchemaError(f"args_json_schema: {path!r} must be an object with a type.")
     deeper = depth + 1
     if "$ref" in value:
-        return _convert(_referred(value["$ref"], definitions, path), definitions, path, deeper)
+        return _convert(_referred(value["$ref"], known, path), known, path, deeper)
     if isinstance(value.get("allOf"), list) and len(value["allOf"]) == 1:
-        return _convert(value["allOf"][0], definitions, path, deeper)
+        return _convert(value["allOf"][0], known, path, deeper)
     for key in ("anyOf", "oneOf"):
         if isinstance(value.get(key), list):
-            return _union(value[key], definitions, path, deeper)
+            return _union(value[key], known, path, deeper)
     if "const" in value:
         value = {**value, "enum": [value["const"]]}
     kind = value.get("type")
     if isinstance(kind, list):
-        return _union([{**value, "type": each} for each in kind], definitions, path, deeper)
+        return _union([{**value, "type": each} for each in kind], known, path, deeper)
     if "enum" in value:
         return {**({"type": kind} if isinstance(kind, str) else {}), "enum": value["enum"]}
     if kind == "array":
-        return _array(value, definitions, path, deeper)
+        return _array(value, known, path, deeper)
     if kind == "object" or (kind is None and "properties" in value):
-        return _object(value, definitions, path, deeper)
+        return _object(value, known, path, deeper)
     if kind in _SCALARS:
         return {"type": kind}
     raise SchemaError(
@@ -70,11 +82,11 @@ def _convert(value: Any, definitions: dict[str, Any], path: str, depth: int) -> 
     )
 
 
-def _union(choices: list[Any], definitions: dict[str, Any], path: str, depth: int) -> Schema:
+def _union(choices: list[Any], known: _Known, path: str, depth: int) -> Schema:
     """One type when the others are only null; what may be null need not be said, as in a signature."""
     found: list[Schema] = []
     for choice in choices:
-        schema = _convert(choice, definitions, path, depth)
+        schema = _convert(choice, known, path, depth)
         if schema != {"type": "null"} and schema not in found:
             found.append(schema)
     if not found:
@@ -82,17 +94,17 @@ def _union(choices: list[Any], definitions: dict[str, Any], path: str, depth: in
     return found[0] if len(found) == 1 else {"anyOf": found}
 
 
-def _array(value: Schema, definitions: dict[str, Any], path: str, depth: int) -> Schema:
+def _array(value: Schema, known: _Known, path: str, depth: int) -> Schema:
     if isinstance(prefix := value.get("prefixItems"), list):
-        items = [_convert(each, definitions, f"{path}[{index}]", depth) for index, each in enumerate(prefix)]
+        items = [_convert(each, known, f"{path}[{index}]", depth) for index, each in enumerate(prefix)]
         return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
     items_schema = value.get("items")
     if not items_schema or items_schema is True:
         return {"type": "array", "items": {"type": "string"}}
-    return {"type": "array", "items": _convert(items_schema, definitions, f"{path}[]", depth)}
+    return {"type": "array", "items": _convert(items_schema, known, f"{path}[]", depth)}
 
 
-def _object(value: Schema, definitions: dict[str, Any], path: str, depth: int) -> Schema:
+def _object(value: Schema, known: _Known, path: str, depth: int) -> Schema:
     properties = value.get("properties")
     if not isinstance(properties, dict):
         if value.get("additionalProperties") is False:
@@ -105,7 +117,7 @@ def _object(value: Schema, definitions: dict[str, Any], path: str, depth: int) -
             f"args_json_schema: {path!r} says additionalProperties: false, which a tool's argument may not; leave it out."
         )
     inner = {
-        name: _described(_convert(each, definitions, f"{path}.{name}", depth), each)
+        name: _described(_convert(each, known, f"{path}.{name}", depth), each)
         for name, each in properties.items()
     }
     return {"type": "object", "properties": inner, "required": list(value.get("required") or [])}
@@ -116,13 +128,13 @@ def _described(schema: Schema, value: Any) -> Schema:
     return {**schema, "description": said if isinstance(said, str) else ""}
 
 
-def _referred(reference: Any, definitions: dict[str, Any], path: str) -> Any:
+def _referred(reference: Any, known: _Known, path: str) -> Any:
     name = reference.rpartition("/")[2] if isinstance(reference, str) else None
-    if name is None or name not in definitions:
+    if name is None or name not in known.definitions:
         raise SchemaError(
             f"args_json_schema: {path!r} refers to {reference!r}, which is not among its $defs."
         )
-    return definitions[name]
+    return known.definitions[name]
 
 
 def _said(kind: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from dataclasses import dataclass
 
 import docstring_parser
@@ -13,6 +14,7 @@ from tools.schemas.errors import SchemaError
 #: What V1 says of a function that describes nothing but its arguments.
 NO_DESCRIPTION = "No description available"
 _EXAMPLES = "Examples:"
+_FIRST_SECTION = re.compile(r"(Args|Arguments|Parameters|Params|Attributes):[ \t]*\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +34,10 @@ def read_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) 
     if raw is None or not raw.strip():
         return None
     text = inspect.cleandoc(raw)
+    # docstring_parser does not see a section of Google's style that nothing stands before.
+    whole = f"{NO_DESCRIPTION}\n\n{text}" if _FIRST_SECTION.match(text) else text
     try:
-        parsed = docstring_parser.parse(text)
+        parsed = docstring_parser.parse(whole)
     except docstring_parser.ParseError as error:
         raise SchemaError(
             f"The docstring of {node.name!r} cannot be read: {error}", line=node.body[0].lineno

@@ -25,7 +25,7 @@ _KNOWN_MODULES = frozenset(
     }
 )
 #: Before Python even parses: a source of nested brackets alone may exhaust the parser.
-_MOST_CHARACTERS = 1_000_000
+MOST_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,8 @@ def parse_expression(text: str, at: ast.expr) -> ast.expr:
 
 
 def _parse(source: str) -> ast.Module:
-    if len(source) > _MOST_CHARACTERS:
-        raise SchemaError(f"The source is too long: {len(source)} characters, at most {_MOST_CHARACTERS}.")
+    if len(source) > MOST_CHARACTERS:
+        raise SchemaError(f"The source is too long: {len(source)} characters, at most {MOST_CHARACTERS}.")
     if (null := source.find("\0")) >= 0:
         raise SchemaError("The source has a null character.", line=source.count("\n", 0, null) + 1)
     try:

@@ -6,8 +6,9 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
-from tools.schemas.annotations import Place, Schema, type_of
+from tools.schemas.annotations import Place, Schema, Typed, type_of
 from tools.schemas.args_schema import convert_arguments
+from tools.schemas.budget import Budget
 from tools.schemas.classes import class_schema
 from tools.schemas.docstrings import Docstring, read_docstring
 from tools.schemas.errors import SchemaError
@@ -45,15 +46,18 @@ def derive_schema(source: str) -> dict[str, Any]:
         )
     properties: dict[str, Schema] = {}
     required: list[str] = []
+    budget = Budget()
     for parameter in _parameters(tool):
         node = parameter.node
-        place = Place(module=module, subject=f"The argument {node.arg!r}", of_class=class_schema)
+        place = Place(
+            module=module, subject=f"The argument {node.arg!r}", of_class=class_schema, budget=budget
+        )
         if node.annotation is None:
             raise SchemaError(
                 f"{place.subject} has no annotation: write {node.arg}: str, or another type.",
                 line=node.lineno,
             )
-        typed = type_of(node.annotation, place)
+        typed = _typed(node.annotation, place)
         description = docstring.arguments.get(node.arg) or typed.description
         if not description:
             raise SchemaError(
@@ -116,6 +120,13 @@ def _parameters(tool: Function) -> list[_Parameter]:
         for node, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
     return [parameter for parameter in found if not _is_injected(parameter.node)]
+
+
+def _typed(annotation: ast.expr, place: Place) -> Typed:
+    try:
+        return type_of(annotation, place)
+    except RecursionError:
+        raise place.error("has an annotation that is nested too deeply.", annotation) from None
 
 
 def _is_injected(node: ast.arg) -> bool:
