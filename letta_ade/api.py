@@ -32,6 +32,7 @@ from agents.api.passages import router as passages
 from agents.api.runs import router as runs
 from agents.api.steps import router as steps
 from agents.api.steps import telemetry_router as telemetry
+from agents.api.tools import router as usage_of_tools
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
 from letta_ade.accounts.sessions import user_of_cookies
 from letta_ade.core.database import LOST_RACE_STATES
@@ -44,6 +45,7 @@ from letta_ade.llm.api.providers import router as providers
 from letta_ade.llm.errors import ModelError
 from memory.api.block_versions import router as block_versions
 from memory.api.blocks import router as blocks
+from tools.api.tool_versions import router as tool_versions
 from tools.api.tools import router as tools
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
+api.add_router("/tools", tool_versions, tags=["tools"])
+api.add_router("/tools", usage_of_tools, tags=["tools"])
 api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])
 api.add_router("/jobs", jobs, tags=["runs"])

@@ -33,6 +33,11 @@ class _Doc:
     arguments: dict[str, str]
 
 
+def exported_names(source: str) -> list[str]:
+    """The names of the exported functions, in the order of the source."""
+    return [found.group(1) for found in _FUNCTION.finditer(_blanked(source))]
+
+
 def derive_typescript_schema(source: str) -> dict[str, Any]:
     """Name, description and parameters of the last exported function. Raises SchemaError with the line."""
     if len(source) > MOST_CHARACTERS:
