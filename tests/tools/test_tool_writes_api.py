@@ -248,7 +248,12 @@ def test_a_null_changes_nothing_but_what_may_be_empty(api: Api) -> None:
         f"/v1/tools/{tool['id']}", dict.fromkeys(("source_code", "tags", "description"))
     ).json()
     assert changed == tool
-    body: dict[str, Any] = {"default_requires_approval": None, "pip_requirements": None, "metadata_": {"a": 1}, "tags": []}
+    body: dict[str, Any] = {
+        "default_requires_approval": None,
+        "pip_requirements": None,
+        "metadata_": {"a": 1},
+        "tags": [],
+    }
     changed = api.patch(f"/v1/tools/{tool['id']}", body).json()
     assert (changed["default_requires_approval"], changed["pip_requirements"]) == (None, None)
     assert (changed["metadata_"], changed["tags"]) == ({"a": 1}, [])

@@ -65,12 +65,27 @@ def schema_as_given(
     return derive_schema(source)
 
 
+def derived_schema(
+    *, source: str, source_type: str, args_json_schema: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The schema that the source gives, with its arguments from `args_json_schema` when there is one.
+
+    Raises SchemaError with the line, or Unprocessable for an unknown source type.
+    """
+    if args_json_schema is None or source_type == "typescript":
+        return schema_of_source(source=source, source_type=source_type)
+    check_source_type(source_type)
+    return derive_schema_from_args(source, args_json_schema)
+
+
 def check_stored_schema(tool: Tool) -> SchemaCheck:
     """The tool's schema against its source. Raises Invalid for a tool whose schema has no source here."""
     if tool.tool_type != ToolType.CUSTOM or tool.source_code is None:
         raise Invalid(f"The schema of {tool.name!r} comes from the server, not from a source.")
     try:
-        derived = _derived(tool, tool.source_code)
+        derived = derived_schema(
+            source=tool.source_code, source_type=tool.source_type, args_json_schema=tool.args_json_schema
+        )
         ignored = ignored_parameters(tool.source_code) if tool.source_type == "python" else []
     except SchemaError as error:
         return SchemaCheck(derived=None, error=error, differences=(), ignored=())
@@ -80,11 +95,3 @@ def check_stored_schema(tool: Tool) -> SchemaCheck:
         differences=tuple(differences(tool.json_schema, derived)),
         ignored=tuple(ignored),
     )
-
-
-def _derived(tool: Tool, source: str) -> dict[str, Any]:
-    if tool.source_type == "typescript":
-        return derive_typescript_schema(source)
-    if tool.args_json_schema is not None:
-        return derive_schema_from_args(source, tool.args_json_schema)
-    return derive_schema(source)
