@@ -82,6 +82,17 @@ def test_arguments_may_come_as_a_schema_of_their_own(api: Api) -> None:
     assert tool["args_json_schema"] == arguments
 
 
+def test_the_order_of_the_signature_is_kept(api: Api) -> None:
+    source = 'def act(zz: int, b: int, aaaa: int):\n    """Act.\n\n    Args:\n        zz: Z.\n        b: B.\n        aaaa: A.\n    """\n'
+    tool = create(api, source_code=source)
+    for found in (
+        api.get(f"/v1/tools/{tool['id']}").json(),
+        api.get(f"/v1/tools/{tool['id']}/versions/1").json(),
+    ):
+        assert list(found["json_schema"]) == ["name", "description", "parameters"]
+        assert list(found["json_schema"]["parameters"]["properties"]) == ["zz", "b", "aaaa"]
+
+
 def test_create_and_upsert_overwrite_the_tool_of_the_same_name(api: Api) -> None:
     first = create(api, tags=["dice"], return_char_limit=10, description="Old.")
     for send in (api.post, api.put):
@@ -262,12 +273,13 @@ def test_a_null_changes_nothing_but_what_may_be_empty(api: Api) -> None:
 def test_a_tool_of_the_server_keeps_its_code_and_takes_what_is_the_users(api: Api) -> None:
     (tool,) = api.get("/v1/tools/", name="memory_insert").json()
     url = f"/v1/tools/{tool['id']}"
-    for body in (
+    fixed: list[dict[str, Any]] = [
         {"source_code": SOURCE},
         {"json_schema": SCHEMA},
         {"args_json_schema": {"properties": {}}},
         {"description": "Mine."},
-    ):
+    ]
+    for body in fixed:
         assert "is not yours to change" in detail(api.patch(url, body), 405)
     assert "belongs to the server" in detail(api.delete(url), 405)
     changed = api.patch(

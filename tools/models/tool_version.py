@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from letta_ade.core.ids import MAX_ID_LENGTH
-from letta_ade.core.models import IdField
+from letta_ade.core.models import IdField, OrderedJSONField
 
 
 class ToolVersion(models.Model):
@@ -17,8 +17,8 @@ class ToolVersion(models.Model):
     description = models.TextField(null=True)
     source_type = models.CharField(max_length=16)
     source_code = models.TextField(null=True)
-    json_schema = models.JSONField(default=dict)
-    args_json_schema = models.JSONField(null=True)
+    json_schema = OrderedJSONField(default=dict)
+    args_json_schema = OrderedJSONField(null=True)
     tags = ArrayField(models.CharField(max_length=255), default=list)
     return_char_limit = models.PositiveIntegerField()
     pip_requirements = models.JSONField(null=True)
