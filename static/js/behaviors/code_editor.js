@@ -57,6 +57,7 @@ const theme = EditorView.theme({
 for (const area of document.querySelectorAll("textarea[data-code]")) edit(area);
 
 function edit(area) {
+  const hadFocus = document.activeElement === area;
   const host = document.createElement("div");
   host.className = "code-editor";
   // Other keys of the page look for this attribute and leave what is typed here alone.
@@ -96,6 +97,7 @@ function edit(area) {
       ],
     }),
   });
+  if (hadFocus) view.focus();
   for (const label of area.labels) {
     label.addEventListener("click", (event) => {
       event.preventDefault();
