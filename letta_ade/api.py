@@ -13,6 +13,7 @@ from ninja.errors import HttpError, ValidationError
 
 from agents.api.agent_blocks import router as agent_blocks
 from agents.api.agent_context import router as agent_context
+from agents.api.agent_tool_runs import router as agent_tool_runs
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
@@ -45,6 +46,7 @@ from letta_ade.llm.api.providers import router as providers
 from letta_ade.llm.errors import ModelError
 from memory.api.block_versions import router as block_versions
 from memory.api.blocks import router as blocks
+from tools.api.tool_runs import router as tool_runs
 from tools.api.tool_versions import router as tool_versions
 from tools.api.tools import router as tools
 
@@ -73,6 +75,7 @@ api = NinjaAPI(
 api.add_router("/agents", agents, tags=["agents"])
 api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
+api.add_router("/agents", agent_tool_runs, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
 api.add_router("/agents", context_overview, tags=["agents"])
@@ -88,6 +91,7 @@ api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
+api.add_router("/tools", tool_runs, tags=["tools"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/tools", tool_versions, tags=["tools"])
 api.add_router("/tools", usage_of_tools, tags=["tools"])

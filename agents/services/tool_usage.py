@@ -33,7 +33,11 @@ class ToolUsage:
 def usage_of_tool(*, caller: Caller, tool_id: str) -> ToolUsage:
     """The agents that have the tool and the rules that name it. Raises NotFound."""
     tool = get_tool_for(caller=caller, tool_id=tool_id)
-    agents = list(agents_of(caller=caller, filters=AgentFilters(shows_hidden=True)).filter(tool_links__tool=tool).order_by("name", "id"))
+    agents = list(
+        agents_of(caller=caller, filters=AgentFilters(shows_hidden=True))
+        .filter(tool_links__tool=tool)
+        .order_by("name", "id")
+    )
     return ToolUsage(agents=agents, rules=[rule for agent in agents for rule in _naming(agent, tool.name)])
 
 

@@ -67,10 +67,15 @@ class ToolNameTaken(Conflict):
     """Another tool has this name."""
 
 
+def drafted_tool(*, caller: Caller, draft: ToolDraft) -> Tool:
+    """The tool that the draft describes, checked and not stored. Raises SchemaError, Invalid or Unprocessable."""
+    return _drafted(Tool(workspace_id=caller.workspace_id, created_by_id=caller.id), caller, draft)
+
+
 def create_tool(*, caller: Caller, draft: ToolDraft) -> Tool:
     """A new custom tool with its first version. Raises ToolNameTaken, SchemaError, Invalid or Unprocessable."""
     caller.check("edit")
-    tool = _drafted(Tool(workspace_id=caller.workspace_id, created_by_id=caller.id), caller, draft)
+    tool = drafted_tool(caller=caller, draft=draft)
     with transaction.atomic():
         if other := _named(caller, tool.name):
             raise ToolNameTaken(f"There is a tool {tool.name!r} already.", tool_id=other.id)
@@ -84,7 +89,7 @@ def upsert_tool(*, caller: Caller, draft: ToolDraft) -> Tool:
     Raises ToolNameTaken for the name of a tool that is not custom, SchemaError, Invalid or Unprocessable.
     """
     caller.check("edit")
-    made = _drafted(Tool(workspace_id=caller.workspace_id, created_by_id=caller.id), caller, draft)
+    made = drafted_tool(caller=caller, draft=draft)
     try:
         with transaction.atomic():
             if (tool := _overwritten(caller, made, draft)) is None:
