@@ -15,6 +15,7 @@ from agents.api.agent_blocks import router as agent_blocks
 from agents.api.agent_context import router as agent_context
 from agents.api.agent_tool_runs import router as agent_tool_runs
 from agents.api.agent_tools import router as agent_tools
+from agents.api.agent_versions import router as agent_versions
 from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
@@ -76,6 +77,7 @@ api.add_router("/agents", agents, tags=["agents"])
 api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
 api.add_router("/agents", agent_tool_runs, tags=["agents"])
+api.add_router("/agents", agent_versions, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
 api.add_router("/agents", context_overview, tags=["agents"])

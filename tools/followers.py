@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from letta_ade.accounts.auth import Caller
 from tools.models import Tool
 
 
 class ToolFollower(Protocol):
     """Knows tools by their names."""
 
-    def tool_renamed(self, tool: Tool, old_name: str) -> None:
+    def tool_renamed(self, caller: Caller, tool: Tool, old_name: str) -> None:
         """The tool has its new name already."""
 
-    def tool_leaves(self, tool: Tool) -> None:
+    def tool_leaves(self, caller: Caller, tool: Tool) -> None:
         """The tool is still there, and deleted right after."""
 
 

@@ -45,7 +45,7 @@ class AgentMemory:
 
 def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
     """The blocks as this conversation has them, and the facts about the agent's archives. Two queries, four with archives."""
-    blocks = _blocks_in(agent, conversation)
+    blocks = blocks_in(agent, conversation)
     with connection.cursor() as cursor:
         cursor.execute(_ARCHIVES_OF_AGENT, [agent.id])
         archive_ids = tuple(archive_id for (archive_id,) in cursor.fetchall())
@@ -64,7 +64,7 @@ def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
     return AgentMemory(blocks=blocks, archive_ids=archive_ids, archival_count=count, archive_tags=tags)
 
 
-def _blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
+def blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
     """The agent's blocks in order of attachment; a copy of the conversation stands in the place of the block of its label."""
     with connection.cursor() as cursor:
         cursor.execute(_BLOCKS, [agent.id, conversation.id])

@@ -9,7 +9,9 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from agents.models import Agent, AgentTool
+from agents.services.agent_versions import record_version
 from agents.services.agents import tell
+from letta_ade.accounts.auth import Caller
 from tools.models import Tool
 
 Rule = dict[str, Any]
@@ -21,18 +23,18 @@ _CHILDREN = "children"
 class ToolNames:
     """Keeps the rules of agents true (`tools.followers`)."""
 
-    def tool_renamed(self, tool: Tool, old_name: str) -> None:
+    def tool_renamed(self, caller: Caller, tool: Tool, old_name: str) -> None:
         """The rules of the agents that have the tool get its new name."""
         for agent in _locked(Agent.objects.filter(tool_links__tool=tool)):
             rules = [renamed(rule, old_name, tool.name) for rule in agent.tool_rules]
-            _keep(agent, rules)
+            _keep(caller, agent, rules)
 
-    def tool_leaves(self, tool: Tool) -> None:
+    def tool_leaves(self, caller: Caller, tool: Tool) -> None:
         """The agents that have the tool lose it, and their rules what names it."""
         for agent in _locked(Agent.objects.filter(tool_links__tool=tool)):
             AgentTool.objects.filter(agent=agent, tool=tool).delete()
             rules = [kept for rule in agent.tool_rules if (kept := without(rule, tool.name)) is not None]
-            _keep(agent, rules)
+            _keep(caller, agent, rules)
 
 
 def renamed(rule: Rule, old: str, new: str) -> Rule:
@@ -85,8 +87,9 @@ def _locked(agents: QuerySet[Agent]) -> Iterator[Agent]:
     yield from Agent.objects.select_for_update(of=("self",)).filter(Q(id__in=ids)).order_by("id")
 
 
-def _keep(agent: Agent, rules: list[Rule]) -> None:
+def _keep(caller: Caller, agent: Agent, rules: list[Rule]) -> None:
     if rules != agent.tool_rules:
         agent.tool_rules = rules
         agent.save(update_fields=["tool_rules", "updated_at"])
+    record_version(caller, agent)
     tell(agent)

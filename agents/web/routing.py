@@ -12,7 +12,12 @@ from agents.web.list_consumer import ListConsumer
 
 _prefix = f"{settings.URL_PREFIX.lstrip('/')}/" if settings.URL_PREFIX else ""
 
+# Channels routes ASGI applications with `path`, which knows of views only.
+_workbench: Any = WorkbenchConsumer.as_asgi()
+_lists: Any = ListConsumer.as_asgi()
+
 websocket_urlpatterns: list[Any] = [
-    path(f"{_prefix}ws/agents/<str:agent_id>/", WorkbenchConsumer.as_asgi()),  # type: ignore[arg-type]  # Channels routes ASGI applications with it
-    path(f"{_prefix}ws/lists/", ListConsumer.as_asgi()),  # type: ignore[arg-type]  # as above
+    path(f"{_prefix}ws/agents/<str:agent_id>/", _workbench),
+    path(f"{_prefix}ws/agents/<str:agent_id>/conversations/<str:conversation_id>/", _workbench),
+    path(f"{_prefix}ws/lists/", _lists),
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.models import AgentTool
+from agents.models import AgentTool, AgentVersion
 from letta_ade.core.ids import new_id
 from tests.support.api import Api
 from tests.support.factories import make_agent, make_tool, make_workspace
@@ -200,6 +200,8 @@ def test_a_new_schema_renames_the_tool_and_the_rules_follow(api: Api) -> None:
         ("throw", None),
         ("other", ["throw", "more"]),
     ]
+    version = AgentVersion.objects.filter(agent=agent).order_by("-number")[0]
+    assert [each["name"] for each in version.data["tools"]] == ["throw"]
     usage = api.get(f"/v1/tools/{tool['id']}/usage").json()
     assert usage == {
         "agent_count": 1,

@@ -152,7 +152,7 @@ def delete_tool(*, caller: Caller, tool_id: str) -> None:
             )
         # The agents before the tool: attaching locks them in that order.
         for follower in list_followers():
-            follower.tool_leaves(tool)
+            follower.tool_leaves(caller, tool)
         tool.delete()
 
 
@@ -255,7 +255,7 @@ def _save(
         add_version(tool, caller, before, restored_from=restored_from)
     if tool.name != old_name:
         for follower in list_followers():
-            follower.tool_renamed(tool, old_name)
+            follower.tool_renamed(caller, tool, old_name)
 
 
 def _insert(tool: Tool, caller: Caller) -> None:

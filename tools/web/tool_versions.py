@@ -81,7 +81,7 @@ def version_page(request: PageRequest, tool_id: str, number: int) -> HttpRespons
         "shows_schema": request.GET.get("show") == "schema",
         "lines": lines,
         "more_before": more_before,
-        "newest": newest_number(tool),
+        "newest": lines[0].version.number,
         "requirements": [*(version.pip_requirements or ()), *(version.npm_requirements or ())],
     }
     return render(request, "tools/version.html", context)

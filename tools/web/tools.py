@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core.errors import AdeError, Conflict
-from tools.models import Tool, ToolType
+from tools.models import Tool, ToolType, ToolVersion
 from tools.services.tool_versions import newest_number, schema_text
 from tools.services.tool_writes import ToolNameTaken, create_tool, delete_tool, update_tool
 from tools.services.tools import ToolFilters, get_tool_for, list_tools, tool_schema
@@ -58,8 +58,9 @@ def detail_page(request: PageRequest, tool_id: str) -> HttpResponse:
     if request.method == "GET":
         preview = preview_tool(tool)
         follows = not preview.error and not preview.differences
-        values = values_for(tool, follows_source=follows, version=newest_number(tool))
-        return _editor(request, ToolForm(initial=values), preview, tool)
+        version = newest_version(tool)
+        values = values_for(tool, follows_source=follows, version=version.number if version else 0)
+        return _editor(request, ToolForm(initial=values), preview, tool, version=version)
     request.caller.check("edit")
     form = ToolForm(request.POST, args_json_schema=tool.args_json_schema)
     if form.is_valid():
@@ -77,7 +78,8 @@ def detail_page(request: PageRequest, tool_id: str) -> HttpResponse:
         else:
             messages.success(request, f"Saved {saved.name} v{newest_number(saved)}")
             return redirect("tools:detail", tool_id=tool_id)
-    return _editor(request, form, _preview(request.POST, tool), tool, status=422)
+    preview = _preview(request.POST, tool)
+    return _editor(request, form, preview, tool, version=newest_version(tool), status=422)
 
 
 @require_http_methods(["GET", "POST"])
@@ -161,6 +163,7 @@ def _editor(
     preview: SchemaPreview,
     tool: Tool | None,
     *,
+    version: ToolVersion | None = None,
     status: int = 200,
     taken_by: str | None = None,
 ) -> HttpResponse:
@@ -169,7 +172,7 @@ def _editor(
         "preview": preview,
         "tool": tool,
         "by_hand": form["schema_mode"].value() == BY_HAND,
-        "version": newest_version(tool) if tool else None,
+        "version": version,
         "holder_count": _holder_count(tool) if tool else 0,
         "taken_by": taken_by,
     }
