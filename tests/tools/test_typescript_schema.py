@@ -85,6 +85,8 @@ def test_signature_and_comment_make_the_schema():
             },
             True,
         ),
+        ("x: /* not number */ string /* nor | null */", {"type": "string"}, True),
+        ("x: 'a // b' | 'c'", {"type": "string", "enum": ["a // b", "c"]}, True),
         ("x: Foo = { a: 1, b: [2, 3] }", {"type": "string"}, False),
     ],
 )

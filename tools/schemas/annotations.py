@@ -192,7 +192,8 @@ def _union(parts: list[ast.expr], node: ast.expr, place: Place) -> Typed:
 
 
 def _literal(parts: list[ast.expr], node: ast.expr, place: Place) -> Typed:
-    values: list[Any] = []
+    # By type too: 1 and True are not the same here.
+    values: dict[tuple[type, Any], Any] = {}
     is_optional = False
     for part in parts:
         try:
@@ -205,9 +206,10 @@ def _literal(parts: list[ast.expr], node: ast.expr, place: Place) -> Typed:
             raise place.error(
                 f"has a Literal of {ast.unparse(part)}; use texts, whole numbers or booleans.", node
             )
-        elif not any(value == other and type(value) is type(other) for other in values):
-            values.append(value)
-    return Typed(schema=literal_schema(values) if values else {"type": "null"}, is_optional=is_optional)
+        else:
+            values.setdefault((type(value), value), value)
+    schema = literal_schema(list(values.values())) if values else {"type": "null"}
+    return Typed(schema=schema, is_optional=is_optional)
 
 
 def _tuple(parts: list[ast.expr], node: ast.expr, place: Place) -> Typed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.schemas.errors import SchemaError
 
 #: Types in one schema, each counted as often as it is written out.
-MOST_TYPES = 5_000
+MOST_TYPES = 1_000
 
 
 class Budget:

@@ -50,7 +50,7 @@ const theme = EditorView.theme({
   ".cm-lint-marker": { width: "8px", height: "8px" },
   ".cm-lint-marker-error": { content: '""', backgroundColor: "var(--bad-mark)", borderRadius: "1px", marginTop: "2px" },
   ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--bad-mark)", textUnderlineOffset: "3px" },
-  ".cm-tooltip": { backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--border-strong)", borderRadius: "var(--r-2)", fontFamily: "var(--font-ui, inherit)" },
+  ".cm-tooltip": { backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--border-strong)", borderRadius: "var(--r-2)", fontFamily: "var(--font-ui, inherit)", maxWidth: "min(560px, 90vw)" },
   ".cm-diagnostic-error": { borderLeftColor: "var(--bad-mark)" },
 });
 
