@@ -20,6 +20,7 @@ from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
 from agents.api.approvals import router as approvals
+from agents.api.block_sharing import router as block_sharing
 from agents.api.blocks import router as blocks_of_agents
 from agents.api.compaction import conversation_router as compaction_of_conversations
 from agents.api.compaction import router as compactions
@@ -47,6 +48,8 @@ from letta_ade.llm.api.providers import router as providers
 from letta_ade.llm.errors import ModelError
 from memory.api.block_versions import router as block_versions
 from memory.api.blocks import router as blocks
+from memory.api.proposals import router as proposals
+from memory.api.proposals import router_of_blocks as proposals_of_blocks
 from tools.api.tool_runs import router as tool_runs
 from tools.api.tool_versions import router as tool_versions
 from tools.api.tools import router as tools
@@ -91,8 +94,11 @@ api.add_router("/groups", groups, tags=["groups"])
 api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
+api.add_router("/blocks", block_sharing, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
+api.add_router("/blocks", proposals_of_blocks, tags=["blocks"])
+api.add_router("/proposals", proposals, tags=["blocks"])
 api.add_router("/tools", tool_runs, tags=["tools"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/tools", tool_versions, tags=["tools"])

@@ -10,6 +10,7 @@ from letta_ade.accounts.auth import Caller
 from memory.models import Archive, Block
 from memory.services.block_writes import Origin
 from memory.services.blocks import BlockEdit
+from memory.services.proposals import Cause
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 
@@ -32,6 +33,8 @@ class ToolContext:
     block_ids: dict[str, str] = field(default_factory=dict)
     #: Versions of blocks as the prompt shows them: block id -> number.
     seen_versions: Mapping[str, int] = field(default_factory=dict)
+    #: Those of them that the conversation keeps although the block goes on: block id -> number.
+    pinned_versions: Mapping[str, int] = field(default_factory=dict)
     #: Archives of the agent in order of attachment; an insert goes to the first.
     archive_ids: tuple[str, ...] = ()
     #: Handle for the archive that a first insert makes.
@@ -48,6 +51,8 @@ class ToolContext:
     detach_block: Callable[[str], None] | None = None
     #: Texts of the messages with which the run began, in order.
     input_texts: tuple[str, ...] = ()
+    #: What led to the call, for an edit that waits for approval.
+    find_cause: Callable[[], Cause] = Cause
     #: What the run remembers of how it came about (`Run.metadata`).
     run_metadata: Mapping[str, Any] = field(default_factory=dict)
     #: What the call did to blocks. `run` adds to it, the runtime tells of it.

@@ -11,6 +11,7 @@ from agents.models import Agent
 from agents.services.agent_archives import archives_of, ensure_archive
 from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.agent_tools import tools_of
+from agents.services.agent_types import as_caller
 from agents.services.agents import get_agent_for, tell
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
@@ -80,7 +81,7 @@ def _blocks_of(agent: Agent) -> Any:
 
 def _context(agent: Agent, tool: Tool) -> ToolContext:
     return ToolContext(
-        caller=_caller(agent),
+        caller=as_caller(agent),
         agent_id=agent.id,
         agent_name=agent.name,
         conversation_id=agent.conversations.get(is_default=True).id,
@@ -101,15 +102,11 @@ def _context(agent: Agent, tool: Tool) -> ToolContext:
 
 
 def _attach(agent: Agent, block: Block) -> None:
-    attach_block(caller=_caller(agent), agent_id=agent.id, block_id=block.id)
+    attach_block(caller=as_caller(agent), agent_id=agent.id, block_id=block.id)
 
 
 def _detach(agent: Agent, block_id: str) -> None:
-    detach_block(caller=_caller(agent), agent_id=agent.id, block_id=block_id)
-
-
-def _caller(agent: Agent) -> Caller:
-    return Caller(workspace_id=agent.workspace_id, id=agent.id, name=agent.name, role="editor", kind="agent")
+    detach_block(caller=as_caller(agent), agent_id=agent.id, block_id=block_id)
 
 
 def _finish(
@@ -129,7 +126,7 @@ def _write_blocks(agent: Agent, tool: Tool, run: ToolRun) -> None:
         for label, value in run.changed_blocks.items():
             if label in ids:
                 edit_block(
-                    caller=_caller(agent),
+                    caller=as_caller(agent),
                     block_id=ids[label],
                     edit=partial(_whole, value),
                     origin=origin,

@@ -91,10 +91,16 @@ class WorkbenchConsumer(PatientConsumer):
                 self._want("context", "places")
                 if not message["is_of_run"]:
                     self.spawn(self._redraw_marked(message["compaction_id"]))
-            case "block_changed":
+            case "block_changed" if self._is_older(message["block_id"], message["version"]):
+                self._want(message["block_id"])
+            case "proposal_changed":
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
                 self._want("agent", "waiting")
+
+    def _is_older(self, block_id: str, version: int) -> bool:
+        """Whether the page shows an older version; it is told twice of each, by this process and by the database."""
+        return self._shown.get(block_id, version) < version
 
     async def _catch_up(self) -> None:
         """Draw what the page may have missed: its newest run, those after it, and the panes beside."""
@@ -103,12 +109,14 @@ class WorkbenchConsumer(PatientConsumer):
         run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
         self._shown = await threads.run(_versions, self.bench)
         self._partners = await threads.run(partner_ids, self.bench.agent)
+        # A block may have changed since the page was drawn, also of an agent that has never run.
+        self._want("blocks")
         if "again" in query:
             self._want("agent")
         else:
             self._inside = await threads.run(ids_in_context, self.bench.conversation.id)
         if since is not None:
-            self._want("waiting", "agent", "blocks", "context", "archival")
+            self._want("waiting", "agent", "context", "archival")
         for run_id in run_ids:
             self._follow(run_id, is_known=run_id == since)
         await self.send(fragments.ready())

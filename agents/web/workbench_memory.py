@@ -13,14 +13,18 @@ from django.db.models import F, Q
 from agents.models import Agent, Compaction, Conversation, Run, Step
 from agents.services.agent_archives import archives_of
 from agents.services.agent_tools import tools_of
+from agents.services.agent_types import as_caller
 from agents.services.agents import count_agents_of_blocks
 from agents.services.context import load_context
-from agents.services.system_message import blocks_in
+from agents.services.system_message import blocks_in, blocks_shown_in
 from letta_ade.accounts.auth import Caller
 from letta_ade.llm.messages import ToolSpec
 from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
 from memory.models import Block, BlockVersion
+from memory.policies import Policy
+from memory.services.block_policies import policy_of
 from memory.services.passages import count_passages
+from memory.services.proposals import waiting_ids
 from tools.services.tools import tool_schema
 
 #: Lines of a value that a card shows, and those around a change.
@@ -63,6 +67,18 @@ class BlockCard:
     is_changed: bool
     #: Shows every line.
     is_whole: bool = False
+    #: The version in the system message of the open conversation, and the one that it keeps; None where there is none.
+    compiled: int | None = None
+    pinned: int | None = None
+    #: What becomes of the agent's own edits.
+    policy: Policy = "free"
+    #: Proposals that wait for approval.
+    waiting_ids: tuple[str, ...] = ()
+
+    @property
+    def behind(self) -> int:
+        """How many versions came since the one that the conversation shows."""
+        return self.block.version - self.compiled if self.compiled is not None else 0
 
     @property
     def author_kind(self) -> str:
@@ -121,7 +137,6 @@ def load_cards(
     agent: Agent,
     conversation: Conversation,
     *,
-    turn_run_id: str | None,
     fresh_after: dict[str, int] | None = None,
     only: Iterable[str] | None = None,
     is_whole: bool = False,
@@ -129,7 +144,7 @@ def load_cards(
     """The cards of the blocks, as the conversation has them.
 
     Args:
-        turn_run_id: the newest run; what it changed stays marked.
+        conversation: what its newest run changed stays marked.
         fresh_after: by block, the version that was last shown; later lines flash.
         only: ids of the blocks that are wanted.
     """
@@ -138,13 +153,14 @@ def load_cards(
     ids = [block.id for block in blocks]
     newest = BlockVersion.objects.filter(block_id__in=ids, number=F("block__version"))
     authors = {version.block_id: version for version in newest}
-    bases = _turn_bases(ids, turn_run_id)
+    bases = _turn_bases(ids, newest_run_id(conversation))
     numbers = fresh_after or {}
     shown = {
         each.id: numbers[each.id] for each in blocks if numbers.get(each.id, each.version) < each.version
     }
     old = _values({(block_id, number) for mapping in (bases, shown) for block_id, number in mapping.items()})
     holders = count_agents_of_blocks(ids)
+    waiting, caller = waiting_ids(ids), as_caller(agent)
     return [
         BlockCard(
             block=block,
@@ -158,6 +174,10 @@ def load_cards(
             ),
             is_changed=block.id in bases or block.id in shown,
             is_whole=is_whole,
+            compiled=conversation.compiled_versions.get(block.id),
+            pinned=conversation.pinned_versions.get(block.id),
+            policy=policy_of(block, caller),
+            waiting_ids=tuple(waiting.get(block.id, ())),
         )
         for block in blocks
     ]
@@ -270,7 +290,7 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
     system = estimate_text(context[0].text) if context else estimate_text(agent.system)
     blocks = sum(
         estimate_text(block.value) + estimate_text(block.description or "")
-        for block in blocks_in(agent, conversation)
+        for block in blocks_shown_in(agent, conversation)
     )
     estimates: dict[Segment, int] = {
         "system": max(0, system - blocks),

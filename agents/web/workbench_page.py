@@ -152,7 +152,6 @@ def blocks_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> d
     cards = workbench_memory.load_cards(
         bench.agent,
         bench.conversation,
-        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
         fresh_after=fresh_after,
     )
     held = [card.block.id for card in cards]
@@ -171,7 +170,6 @@ def card_context(bench: Bench, block_id: str, *, is_whole: bool = False) -> dict
     cards = workbench_memory.load_cards(
         bench.agent,
         bench.conversation,
-        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
         only=[block_id],
         is_whole=is_whole,
     )

@@ -186,6 +186,9 @@ def merge_page(request: PageRequest, block_id: str) -> HttpResponse:
         return show_clash(request, block_id, wanted, screen.theirs.number)
     except AdeError as error:
         return _draw(request, block, screen, status=422, error=error.message)
+    if change.proposal is not None:
+        messages.success(request, f"Your edit of {change.block.label} waits for approval")
+        return redirect("proposals:detail", proposal_id=change.proposal.id)
     messages.success(
         request, f"Saved {change.block.label} v{change.block.version}, merged with v{screen.theirs.number}"
     )

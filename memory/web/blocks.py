@@ -118,6 +118,9 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
         form.add_error(None, error.message)
         return _detail(request, block, form, status=422)
     saved = change.block
+    if change.proposal is not None:
+        messages.success(request, f"Your edit of {saved.label} waits for approval")
+        return redirect("proposals:detail", proposal_id=change.proposal.id)
     if change.merged_with:
         messages.success(request, f"Saved {saved.label} v{saved.version}, merged with v{change.merged_with}")
     elif not change.is_written:

@@ -34,19 +34,20 @@ def type_instead(page: Page, old: str, new: str) -> None:
 def test_two_people_edit_one_block_merge_and_settle_a_conflict(open_page: OpenPages, block: Block) -> None:
     address = f"/blocks/{block.id}/?view=edit"
     with open_page(address) as ada, open_page(address) as bob:
+        # Before Ada saves: a page in which nobody typed follows what is saved.
+        type_instead(bob, "free", "free in the EU")
         type_instead(ada, "60 days", "90 days")
         ada.keyboard.press("Control+s")
         expect(ada.get_by_text("Saved policies v2")).to_be_visible()
-        type_instead(bob, "free", "free in the EU")
         bob.keyboard.press("Control+s")
         expect(bob.get_by_text("Saved policies v3, merged with v2")).to_be_visible()
         # Both changed other lines: nobody was asked anything. Now they change the same one.
         ada.goto(address)
         bob.goto(address)
+        type_instead(bob, "above 150 EUR", "never")
         type_instead(ada, "above 150 EUR", "above 200 EUR")
         ada.keyboard.press("Control+s")
         expect(ada.get_by_text("Saved policies v4")).to_be_visible()
-        type_instead(bob, "above 150 EUR", "never")
         bob.keyboard.press("Control+s")
         expect(bob.get_by_text("saved v4 while you edited.")).to_be_visible()
         settle(bob)
