@@ -41,6 +41,7 @@ class Block(Owned):
         indexes = [
             models.Index(fields=["workspace", "created_at", "id"], name="block_by_age"),
             models.Index(fields=["workspace", "label"], name="block_by_label"),
+            models.Index(fields=["workspace", "updated_at", "id"], name="block_by_change"),
             GinIndex(fields=["tags"], name="block_by_tag"),
         ]
 

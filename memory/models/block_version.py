@@ -14,6 +14,8 @@ class ActorKind(models.TextChoices):
     API_KEY = "api_key"
     AGENT = "agent"
     SYSTEM = "system"
+    #: Somebody who read a file in; its name stands beside it.
+    IMPORT = "import"
     #: Somebody who wrote to the row without making a version.
     UNKNOWN = "unknown"
 

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Exists, F, Func, OuterRef, Q, QuerySet, TextField, Value
 
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
 from memory.history import count_changed_lines
-from memory.models import Block, BlockProposal
+from memory.models import Block, BlockProposal, BlockVersion
 from memory.models.block import DEFAULT_LIMIT
 from memory.services.block_checks import check_block, check_label_is_free, check_value
 from memory.services.block_merges import get_base, rebased
@@ -116,6 +118,15 @@ class BlockFilters:
     description_search: str | None = None
     value_search: str | None = None
     show_hidden: bool = False
+    # Those of the page.
+    #: In the label, the description, the value or a tag, or the id itself.
+    text: str | None = None
+    read_only: bool | None = None
+    #: How many agents hold it: from … to.
+    holders_from: int | None = None
+    holders_to: int | None = None
+    #: Who wrote the newest version: a kind of actor.
+    writer_kind: str | None = None
 
 
 def get_block_for(*, caller: Caller, block_id: str) -> Block:
@@ -145,7 +156,27 @@ def list_blocks(*, caller: Caller, filters: BlockFilters | None = None) -> Query
         where &= Q(**{"tags__contains" if wanted.match_all_tags else "tags__overlap": list(wanted.tags)})
     if not wanted.show_hidden:
         where &= Q(hidden=None) | Q(hidden=False)
-    return Block.objects.filter(where)
+    if wanted.read_only is not None:
+        where &= Q(read_only=wanted.read_only)
+    return _beside(Block.objects.filter(where), wanted)
+
+
+def _beside(blocks: QuerySet[Block], wanted: BlockFilters) -> QuerySet[Block]:
+    """Those that pass the filters which look beyond single columns."""
+    if wanted.text and (text := searchable(wanted.text)):
+        blocks = blocks.annotate(
+            all_tags=Func(F("tags"), Value("\n"), function="array_to_string", output_field=TextField())
+        )
+        columns = ("label", "description", "value", "all_tags")
+        blocks = blocks.filter(
+            reduce(or_, (Q(**{f"{name}__icontains": text}) for name in columns), Q(id=text))
+        )
+    if wanted.writer_kind is not None:
+        newest = BlockVersion.objects.filter(block_id=OuterRef("pk"), number=OuterRef("version"))
+        blocks = blocks.filter(Exists(newest.filter(actor_kind=wanted.writer_kind)))
+    bounds = {"holders__gte": wanted.holders_from, "holders__lte": wanted.holders_to}
+    asked = {lookup: number for lookup, number in bounds.items() if number is not None}
+    return blocks.annotate(holders=Count("agent_links")).filter(**asked) if asked else blocks
 
 
 def create_block(*, caller: Caller, draft: BlockDraft, origin: Origin | None = None) -> Block:
@@ -168,6 +199,19 @@ def create_block(*, caller: Caller, draft: BlockDraft, origin: Origin | None = N
         block.save(force_insert=True)
     tell_changed(block)
     return block
+
+
+def copy_as_template(*, caller: Caller, block_id: str) -> Block:
+    """A template with the block's text, named by its label. The two are not linked. Raises NotFound."""
+    source = get_block_for(caller=caller, block_id=block_id)
+    copied = ("label", "value", "limit", "description", "read_only", "metadata")
+    draft = BlockDraft(
+        **{name: getattr(source, name) for name in copied},
+        tags=tuple(source.tags),
+        is_template=True,
+        template_name=source.label,
+    )
+    return create_block(caller=caller, draft=draft)
 
 
 def update_block(

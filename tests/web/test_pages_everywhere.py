@@ -216,7 +216,7 @@ QUERIES = {
     "agents": 8,
     "peek": 17,
     "new agent": 7,
-    "blocks": 3,
+    "blocks": 5,
     "block": 9,
     "version": 8,
     "compare": 8,
