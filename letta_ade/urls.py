@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # A page's data in the shape of the API: pages do not know that shape.
     path("agents/<str:agent_id>/conversations/<str:conversation_id>/raw/", raw_messages, name="raw_messages"),
     path("inbox/", include("agents.web.inbox_urls")),
+    path("runs/", include("agents.web.run_urls")),
     path("", include("agents.web.proposal_urls")),
     path("", include("memory.web.urls")),
     path("", include("tools.web.urls")),

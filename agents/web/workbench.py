@@ -37,6 +37,10 @@ VIEWS = ("chat", "debug", "raw")
 _IMPORTED = (
     "vendor/markdown-it.js",
     "vendor/dompurify.js",
+    "js/behaviors/link.js",
+    "js/behaviors/present.js",
+    "js/behaviors/swaps.js",
+    "js/behaviors/timers.js",
     "js/behaviors/views.js",
     "js/behaviors/windows.js",
     "js/behaviors/queue.js",

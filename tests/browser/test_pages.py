@@ -13,7 +13,14 @@ from agents.models import Agent
 from memory.models import Block
 from memory.services.blocks import BlockDraft, create_block
 from tests.browser.conftest import OpenPages
-from tests.support.factories import make_agent, make_block, make_caller, make_conversation
+from tests.support.factories import (
+    make_agent,
+    make_block,
+    make_caller,
+    make_conversation,
+    make_run,
+    make_step,
+)
 from tests.support.server import RunningServer
 
 
@@ -94,11 +101,11 @@ def test_a_block_counts_saves_by_key_and_asks_before_it_is_left(open_page: OpenP
     block = create_block(caller=make_caller(), draft=BlockDraft(label="policies", value="One.", limit=20))
     with open_page(f"/blocks/{block.id}/?view=edit") as page:
         expect(page.get_by_text("Verified: 1 version, all explained")).to_be_visible()
-        expect(page.get_by_text("Not saved")).to_be_hidden()
+        expect(page.get_by_text("Not saved", exact=True)).to_be_hidden()
         value = page.get_by_role("textbox", name="Value")
         value.fill("One.\nTwo.")
         expect(page.get_by_text("9 of 20 characters")).to_be_visible()
-        expect(page.get_by_text("Not saved")).to_be_visible()
+        expect(page.get_by_text("Not saved", exact=True)).to_be_visible()
         asked: list[str] = []
 
         def accept(dialog: Dialog) -> None:
@@ -135,7 +142,10 @@ def test_no_page_scrolls_sideways_or_hides_its_first_heading(open_page: OpenPage
         name="a-name-that-is-longer-than-anybody-would-type-but-somebody-pasted", tags=["x" * 60]
     )
     block = make_block(agent=agent, label="label_" * 20, value="word" * 500)
-    paths = ("/", "/agents/", "/agents/new/", "/blocks/", f"/blocks/{block.id}/", "/tools/", "/settings/keys/",
+    run = make_run(conversation=make_conversation(agent=agent))
+    make_step(run=run, prompt_tokens=10, total_tokens=10)
+    paths = ("/", "/runs/", f"/runs/{run.id}/", f"/runs/{run.id}/?view=tree", f"/agents/{agent.id}/context/next/",
+             "/agents/", "/agents/new/", "/blocks/", f"/blocks/{block.id}/", "/tools/", "/settings/keys/",
              "/settings/providers/", "/settings/about/", "/login/", "/nothing/")  # fmt: skip
     with open_page("/", width=width) as page:
         for path in paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from agents.models import Agent
+from agents.models import Agent, ProviderTrace
 from agents.services.agent_versions import record_version
 from letta_ade.llm.models import Provider
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
@@ -25,12 +26,14 @@ from tests.support.factories import (
     make_block,
     make_caller,
     make_conversation,
+    make_message,
     make_run,
     make_step,
 )
 from tests.support.proposals import make_proposal
 from tests.web.pages import Page
 from tools.models import Tool
+from tools.services.tool_writes import ToolChanges, ToolDraft, create_tool, update_tool
 from tools.services.tools import ensure_builtin_tools
 
 MARKUP = "<script>alert(1)</script><b onmouseover=alert(2)>&amp;"
@@ -53,8 +56,18 @@ def furnished(browser: Client) -> dict[str, str]:
     agent.refresh_from_db()
     record_version(caller, agent)
     run = make_run(conversation=make_conversation(agent=agent), status="failed", stop_reason=MARKUP)
-    make_step(run=run, model_handle=MARKUP, prompt_tokens=10)
+    step = make_step(run=run, model_handle=MARKUP, prompt_tokens=10)
+    make_message(conversation=run.conversation, run=run, step=step, role="assistant", text=MARKUP)
+    sent = json.dumps({"messages": [{"role": "user", "content": MARKUP}], "tools": [{"name": MARKUP}]})
+    ProviderTrace.objects.create(
+        workspace=run.workspace, run=run, step=step, request_text=sent, request_hash=MARKUP[:60]
+    )
     tool = Tool.objects.filter(workspace_id=caller.workspace_id, name="memory_insert").get()
+    source = f'def act(x: int):\n    """{MARKUP}\n\n    Args:\n        x: {MARKUP}\n    """\n'
+    own = create_tool(caller=caller, draft=ToolDraft(source_code=source, tags=(MARKUP,)))
+    own.agent_links.create(agent=agent, position=0)
+    changed = {"source_code": source.replace("x: int", "x: str")}
+    update_tool(caller=caller, tool_id=own.id, changes=ToolChanges(values=changed))
     provider = Provider.objects.create(
         workspace_id=caller.workspace_id,
         name=MARKUP,
@@ -78,6 +91,14 @@ def furnished(browser: Client) -> dict[str, str]:
         "version of agent": f"/agents/{agent.id}/versions/1/",
         "search": f"/search/?q={MARKUP}".replace("&amp;", "%26amp;"),
         "inbox": f"/inbox/?agent={MARKUP}&open={MARKUP}&kind=approval",
+        "runs": f"/runs/?agent={MARKUP}&stop={MARKUP}".replace("&amp;", "%26amp;"),
+        "run peek": f"/runs/?peek={run.id}",
+        "run": f"/runs/{run.id}/",
+        "run tree": f"/runs/{run.id}/?view=tree&side=context&at={step.id}",
+        "context": f"/agents/{agent.id}/steps/{step.id}/context/",
+        "context json": f"/agents/{agent.id}/steps/{step.id}/context/?view=json",
+        "difference": f"/agents/{agent.id}/steps/{step.id}/context/?with={step.id}",
+        "next context": f"/agents/{agent.id}/context/next/",
         "proposal beside the inbox": f"/inbox/?open={proposal.id}",
         "proposal": f"/proposals/{proposal.id}/",
         "rejected proposal": f"/proposals/{rejected.id}/",
@@ -94,6 +115,10 @@ def furnished(browser: Client) -> dict[str, str]:
         "delete block": f"/blocks/{block.id}/delete/",
         "tools": "/tools/",
         "tool": f"/tools/{tool.id}/",
+        "new tool": "/tools/new/",
+        "own tool": f"/tools/{own.id}/",
+        "version of tool": f"/tools/{own.id}/versions/2/",
+        "delete tool": f"/tools/{own.id}/delete/",
         "account": "/settings/account/",
         "keys": "/settings/keys/",
         "providers": "/settings/providers/",
@@ -107,10 +132,12 @@ def furnished(browser: Client) -> dict[str, str]:
 
 
 PAGES = (
-    "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent",
-    "version of agent", "search", "inbox", "blocks", "new block", "block", "version", "value", "compare", "take out",
-    "delete block", "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in",
-    "missing",
+    "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent", "version of agent",
+    "search", "inbox", "runs", "run peek", "run", "run tree", "context", "context json", "difference",
+    "next context", "blocks", "new block", "block", "version", "value", "compare", "take out", "delete block",
+    "tools", "tool", "new tool", "own tool", "version of tool", "delete tool", "account",
+    "keys", "providers", "new provider", "provider", "delete provider", "about",
+    "sign in", "missing",
 )  # fmt: skip
 
 
@@ -191,7 +218,8 @@ def _check_controls(page: Page) -> None:
 
 def test_every_post_form_carries_its_token(browser: Client, furnished: dict[str, str]) -> None:
     for name in (
-        "new agent", "delete agent", "new block", "block", "delete block", "keys", "new provider", "provider",
+        "new agent", "delete agent", "new block", "block", "delete block", "new tool", "own tool", "delete tool",
+        "keys", "new provider", "provider",
         "delete provider", "sign in",
     ):  # fmt: skip
         html = browser.get(furnished[name]).content.decode()
@@ -204,6 +232,9 @@ QUERIES = {
     "agents": 8,
     "peek": 17,
     "new agent": 7,
+    "run peek": 15,
+    "run": 20,
+    "context": 14,
     "blocks": 5,
     "block": 9,
     "version": 8,
@@ -211,6 +242,8 @@ QUERIES = {
     "take out": 6,
     "tools": 3,
     "tool": 2,
+    "own tool": 4,
+    "version of tool": 5,
     "account": 1,
     "keys": 3,
     "providers": 3,
