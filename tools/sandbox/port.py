@@ -11,12 +11,21 @@ Language = Literal["python", "typescript", "javascript"]
 #: Why a call has no return.
 #: - exception: the tool raised; `name` and `message` are the exception's.
 #: - syntax: the source does not parse, or has no such function.
-#: - timeout, memory, output: a limit was passed.
+#: - timeout, memory, files, processes, output: a limit was passed.
 #: - killed: it ended without saying anything (a signal, `os._exit`).
 #: - requirements: what it needs could not be installed; `message` has the end of the log.
 #: - unavailable: no sandbox here, or none for this language.
 ErrorKind = Literal[
-    "exception", "syntax", "timeout", "memory", "output", "killed", "requirements", "unavailable"
+    "exception",
+    "syntax",
+    "timeout",
+    "memory",
+    "files",
+    "processes",
+    "output",
+    "killed",
+    "requirements",
+    "unavailable",
 ]
 
 
@@ -28,10 +37,12 @@ class Limits:
     seconds: float = 180.0
     #: Of processor time, of each of its processes.
     cpu_seconds: int = 180
-    #: Address space of each of its processes.
+    #: Address space of each of its processes; and what all of them hold together.
     memory_bytes: int = 2 * 1024**3
     #: The largest file it may write.
     file_bytes: int = 64 * 1024**2
+    #: All files in its tmp folder together.
+    tmp_bytes: int = 128 * 1024**2
     #: Of stdout and of stderr; what is beyond is dropped and the call goes on.
     output_bytes: int = 256 * 1024
     #: Of the return as JSON; a larger one is an error.
