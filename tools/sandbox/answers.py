@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 from tools.sandbox.masking import Mask
@@ -47,9 +48,10 @@ def _read(
                 {},
             )
         if "error" in told:
-            kind, name, message = map(str, told["error"])
+            kind, name, message, *where = map(str, told["error"])
             known = cast(ErrorKind, kind) if kind in _KINDS else "exception"
-            return None, _problem(known, name[:_MOST_NAME_CHARACTERS], message), {}
+            problem = _problem(known, name[:_MOST_NAME_CHARACTERS], message)
+            return None, replace(problem, where=tuple(each[:_MOST_NAME_CHARACTERS] for each in where[:3])), {}
         changed = {str(label): str(value) for label, value in told["changed_blocks"].items()}
         if len(told["value"]) > limits.return_bytes:
             return None, _too_large(limits), {}
@@ -105,7 +107,12 @@ def _problem(kind: ErrorKind, name: str, message: str) -> SandboxError:
 
 
 def _masked(error: SandboxError, mask: Mask) -> SandboxError:
-    return _problem(error.kind, mask.text(error.name), mask.text(error.message))
+    return SandboxError(
+        kind=error.kind,
+        name=mask.text(error.name),
+        message=mask.text(error.message),
+        where=tuple(mask.text(each) for each in error.where),
+    )
 
 
 def _error(kind: ErrorKind, name: str, message: str) -> SandboxResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import os
 import secrets
 import socket
@@ -23,6 +24,8 @@ from tools.sandbox.isolation import isolation_of
 from tools.sandbox.masking import Mask
 from tools.sandbox.port import Isolation, SandboxError, SandboxRequest, SandboxResult
 from tools.sandbox.zygotes import Facts, Folders, Zygote, ZygoteFailed
+
+logger = logging.getLogger(__name__)
 
 #: What every call finds in its environment; PATH and LANG are all that it has of a machine.
 _BASE_ENVIRONMENT = {
@@ -117,6 +120,7 @@ class LocalSandbox:
                     raise ZygoteFailed(f"{error.filename}: {error.strerror}") from error
                 found = zygotes.start(network=network, folders=folders)
                 self._zygotes[network] = found
+                _log(isolation_of(found.facts, None))
                 if network and found.facts.net != "none":
                     self._proxy = self._proxy or egress.Proxy()
                     self._proxy.serve(found.listener)
@@ -263,6 +267,11 @@ def _node_command(request: SandboxRequest) -> list[str]:
         return []
     megabytes = max(32, request.limits.memory_bytes // 1024**2 * 3 // 4)
     return [node, f"--max-old-space-size={megabytes}", "--no-warnings", os.fspath(place.NODE_RUNNER)]
+
+
+def _log(found: Isolation) -> None:
+    level = logging.INFO if found.state == "full" else logging.WARNING
+    logger.log(level, "%s Active: %s.", found.summary, ", ".join(found.active) or "nothing")
 
 
 def _refusal(facts: Facts, request: SandboxRequest) -> str | None:

@@ -120,6 +120,8 @@ class SandboxError:
     kind: ErrorKind
     name: str
     message: str
+    #: Where in the source it happened, the innermost first: "line 3, in f: return 1 / 0".
+    where: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,17 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
         return {"error": ["exception", "SystemExit", str(error.code)]}
     except BaseException as error:
         _show(error, name)
-        return {"error": ["exception", type(error).__name__, _text_of(error)]}
+        return {"error": ["exception", type(error).__name__, _text_of(error), *_where(error, name)]}
+
+
+def _where(error: BaseException, name: str) -> list[str]:
+    """The lines of the source through which the exception came, the innermost first."""
+    lines = [
+        f"line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == name
+    ]
+    return lines[:-4:-1]
 
 
 def _text_of(error: BaseException) -> str:
