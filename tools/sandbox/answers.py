@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from typing import Any, cast, get_args
 
@@ -10,6 +11,9 @@ from tools.sandbox.masking import Mask
 from tools.sandbox.port import ErrorKind, Limits, SandboxError, SandboxResult
 
 _MOST_NAME_CHARACTERS = 200
+#: How the kernel ends who has used its processor time, of which a little may not have been counted by then.
+_CPU_SIGNALS = (signal.SIGKILL, signal.SIGXCPU)
+_UNCOUNTED = 0.5
 _KINDS = frozenset(get_args(ErrorKind))
 
 
@@ -83,7 +87,7 @@ def _limit_passed(head: dict[str, Any], limits: Limits) -> SandboxError | None:
 
 def _without_return(head: dict[str, Any], limits: Limits) -> SandboxError:
     code = head["exit"]
-    if head["cpu_seconds"] >= limits.cpu_seconds:
+    if -code in _CPU_SIGNALS and head["cpu_seconds"] > limits.cpu_seconds - _UNCOUNTED:
         return _problem(
             "timeout", "Timeout", f"the tool used its {limits.cpu_seconds} seconds of processor time."
         )

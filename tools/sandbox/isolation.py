@@ -55,7 +55,7 @@ def _judge(facts: Facts) -> tuple[State, str]:
     why = "this kernel gives no isolation (it needs seccomp, and Landlock or namespaces)"
     if sys.platform != "linux":
         why = "their sandbox needs Linux"
-    elif facts.is_root and facts.seccomp and facts.landlock:
+    elif facts.is_root and not facts.user_drop:
         why = "the server is root, and they cannot have an account of their own"
     return "off", f"Tools written by users do not run: {why}."
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
-import sysconfig
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,9 +76,10 @@ def readable_paths() -> tuple[str, ...]:
 
 
 def package_folders() -> tuple[str, ...]:
-    """Where the packages of this server are: letta-client and pydantic for every tool."""
-    places = sysconfig.get_paths()
-    return tuple(dict.fromkeys(os.path.realpath(places[name]) for name in ("purelib", "platlib")))
+    """Where the packages of this server are that every tool may import: letta-client, pydantic and what lies beside them."""
+    found = (importlib.util.find_spec(name) for name in ("letta_client", "pydantic"))
+    origins = [spec.origin for spec in found if spec is not None and spec.origin is not None]
+    return tuple(dict.fromkeys(os.path.dirname(os.path.dirname(os.path.realpath(each))) for each in origins))
 
 
 @cache
@@ -133,6 +134,10 @@ def wrapped(command: list[str], *, bubblewrap: str, environments: str) -> list[s
     if os.geteuid() != 0:
         line.append("--unshare-user")
     seen = view(environments)
+    # Calls of other accounts must be able to pass through what lies above; left to itself bubblewrap closes it.
+    above = {os.fspath(folder) for _, target in seen.readable for folder in Path(target).parents}
+    for folder in sorted(above - {"/"}):
+        line += ["--perms", "0755", "--dir", folder]
     for source, target in seen.readable:
         line += ["--ro-bind", source, target]
     for device in DEVICES:

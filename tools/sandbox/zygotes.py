@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 FIRST_USER, USERS = 61_184, 4_000
 _START_SECONDS = 20.0
 _STOP_SECONDS = 3.0
+#: What a zygote complains of, in its folder.
+_LOG = "log"
 
 
 class ZygoteFailed(Exception):
@@ -53,12 +55,9 @@ class Facts:
 
     @property
     def is_enough(self) -> bool:
-        """Whether strangers' code may run: kept from files, sockets and processes, and not as root beside root."""
-        if not self.seccomp:
-            return False
-        if self.private_root and self.pid_namespace:
-            return True
-        return self.landlock > 0 and (self.user_drop or not self.is_root)
+        """Whether strangers' code may run: kept from files and sockets, and not as root."""
+        is_kept = self.landlock > 0 or (self.private_root and self.pid_namespace)
+        return self.seccomp and is_kept and (self.user_drop or not self.is_root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +140,10 @@ class Zygote:
 
     def _last_words(self) -> str:
         try:
-            _, said = self._process.communicate(timeout=1)
+            self._process.wait(1)
         except subprocess.TimeoutExpired:
             return "it does not answer"
-        lines = said.decode(errors="replace").strip().splitlines()
+        lines = (self._folder / _LOG).read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"it ended with {self._process.returncode}"
 
 
@@ -187,16 +186,17 @@ def _start(way: str, *, network: bool, folders: Folders) -> Zygote:
     staging.mkdir()
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY) if os.path.isdir("/proc") else None
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=[theirs.fileno(), *([proc] if proc is not None else [])],
-            cwd="/",
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
-            start_new_session=True,
-        )
+        with (folder / _LOG).open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=[theirs.fileno(), *([proc] if proc is not None else [])],
+                cwd="/",
+                env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+                start_new_session=True,
+            )
         zygote = Zygote(process=process, control=ours, folder=folder)
         order = _order(way, network=network, folder=folder, folders=folders, proc=proc)
         try:

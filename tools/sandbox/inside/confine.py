@@ -71,7 +71,8 @@ def _limit(limits: dict[str, Any], powers: Powers, *, is_python: bool) -> None:
     cpu = limits["cpu_seconds"]
     wanted = [
         (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_CPU, cpu, cpu + 1),
+        # Both the same: the first process of a namespace does not hear the signal of the lower one.
+        (resource.RLIMIT_CPU, cpu, cpu),
         (resource.RLIMIT_FSIZE, limits["file_bytes"], limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
         (resource.RLIMIT_NPROC, processes, processes),

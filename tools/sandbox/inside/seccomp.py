@@ -37,8 +37,6 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "mount_setattr": (442, 442),
     "open_by_handle_at": (304, 265),
     "name_to_handle_at": (303, 264),
-    "mknod": (133, None),
-    "mknodat": (259, 33),
     # Parts of the kernel that had the most holes.
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
