@@ -52,7 +52,7 @@ def open_door(*, agent: Agent) -> ApiDoor:
 def _check(caller: Caller, request: ApiRequest, path: str) -> None:
     """Raise Forbidden for what the client of a tool does not reach."""
     found = _PATH.fullmatch(path)
-    if found is None:
+    if found is None or not {".", ".."}.isdisjoint(path.split("/")):
         raise Forbidden(f"A tool's client calls the API of this server; there is no {path!r}.")
     rest = found["rest"]
     if (found["noun"] == "tools" and found["id"] == "run") or re.fullmatch(r"/tools/[^/]+/run", rest):

@@ -38,7 +38,8 @@ class Proxy:
         self._room = asyncio.Semaphore(_MOST_CONNECTIONS)
         #: Where it listens on this machine itself, for calls without a network namespace; None until then.
         self.port: int | None = None
-        threading.Thread(target=self._loop.run_forever, name="egress", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="egress", daemon=True)
+        self._thread.start()
 
     def serve(self, listener: socket.socket | None) -> None:
         """Take connections from this socket, which may belong to another network namespace; None: from one of our own."""
@@ -51,6 +52,11 @@ class Proxy:
         """End all connections."""
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _work(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
     async def _serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)
