@@ -227,6 +227,7 @@ def _order(way: str, *, network: bool, folder: Path, folders: Folders, proc: int
         "staging": os.fspath(folder / "root"),
         "tmp_base": os.fspath(folder),
         "is_wrapped": way == "bubblewrap",
+        "readable": place.readable_paths(),
         "landlock": "landlock" not in settings.SANDBOX_WITHOUT,
         "seccomp": "seccomp" not in settings.SANDBOX_WITHOUT,
         "first_user": FIRST_USER,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import inspect
 import io
 import json
@@ -24,7 +25,8 @@ from tools.sandbox.inside.confine import Powers, confine
 
 #: Where the child finds its end of things. After them nothing is open.
 RESULT, DOOR = 3, 4
-_FIRST_FREE = 5
+#: Descriptors from here on are in nobody's way.
+_AWAY = 100
 
 
 class _BadSource(Exception):
@@ -42,6 +44,7 @@ def become(job: dict[str, Any], powers: Powers, *, tmp: str, ends: dict[int, int
     try:
         _settle(job, tmp)
         confine(job, powers, tmp=tmp)
+        _close_others(ends)
         os.chdir(tmp)  # only now: the folder belongs to the account of the call
     except BaseException as error:
         _tell({"setup": f"{type(error).__name__}: {error}"})
@@ -58,19 +61,15 @@ def become(job: dict[str, Any], powers: Powers, *, tmp: str, ends: dict[int, int
 
 
 def _take_over(ends: dict[int, int]) -> None:
-    # First all of them out of the way of each other.
-    safe = {number: os.dup(end) for number, end in ends.items()}
-    high = max([*safe.values(), *ends.values()]) + 1
-    moved = {}
-    for offset, (number, end) in enumerate(safe.items()):
-        os.dup2(end, high + offset)
-        moved[number] = high + offset
-    for number, end in moved.items():
-        os.dup2(end, number, inheritable=True)
-    keep = DOOR if DOOR in ends else RESULT
-    os.closerange(keep + 1, high + len(moved) + 64)
-    limit = os.sysconf("SC_OPEN_MAX")
-    os.closerange(high + len(moved) + 64, min(limit, 1 << 16))
+    """Put each end where the call finds it. What else is open stays for the moment: it is needed to confine this process."""
+    # First out of the way of each other.
+    away = {number: fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _AWAY) for number, end in ends.items()}
+    for number, end in away.items():
+        os.dup2(end, number)
+
+
+def _close_others(ends: dict[int, int]) -> None:
+    os.closerange(max(ends) + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 16) + _AWAY)
 
 
 def _settle(job: dict[str, Any], tmp: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import stat
 import struct
@@ -25,6 +26,22 @@ _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 1
 _BIND_TCP, _CONNECT_TCP = 1, 2
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
 NET_VERSION, SCOPE_VERSION = 4, 6
+
+
+_AWAY = 100
+#: Paths that `keep` has opened.
+_kept: dict[str, tuple[int | None, bool]] = {}
+
+
+def keep(paths: Iterable[str]) -> None:
+    """Open these paths once: what forks from here on allows them without looking them up."""
+    for path in paths:
+        place, is_folder = _opened(path)
+        if place is not None:
+            # Out of the way of what a call has at the low numbers.
+            low, place = place, fcntl.fcntl(place, fcntl.F_DUPFD_CLOEXEC, _AWAY)
+            os.close(low)
+        _kept[path] = (place, is_folder)
 
 
 def version() -> int:
@@ -68,14 +85,21 @@ def confine(
 
 
 def _allow(rules: int, path: str, rights: int) -> None:
+    place, is_folder = _kept[path] if path in _kept else _opened(path)
+    if place is None:
+        return
+    if not is_folder:
+        rights &= _OF_FILES
+    rule = struct.pack("=Qi", rights, place)
+    kernel.system_call(_ADD_RULE, rules, _PATH_BENEATH, ctypes.c_char_p(rule), 0)
+    if path not in _kept:
+        os.close(place)
+
+
+def _opened(path: str) -> tuple[int | None, bool]:
+    """A descriptor of the path, and whether it is a folder; None where there is nothing."""
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return
-    try:
-        if not stat.S_ISDIR(os.fstat(place).st_mode):
-            rights &= _OF_FILES
-        rule = struct.pack("=Qi", rights, place)
-        kernel.system_call(_ADD_RULE, rules, _PATH_BENEATH, ctypes.c_char_p(rule), 0)
-    finally:
-        os.close(place)
+        return None, False
+    return place, stat.S_ISDIR(os.fstat(place).st_mode)

@@ -71,7 +71,6 @@ def make_tmp(*, size: int, user: int, group: int) -> None:
     """Give this process a tmp folder of its own, which holds so many bytes and goes away with the last process that sees it."""
     kernel.unshare(kernel.CLONE_NEWNS)
     options = f"mode=0700,size={size},nr_inodes=20000,uid={user},gid={group}"
-    kernel.mount("none", "/", None, _RECURSIVE | _PRIVATE)
     kernel.mount("tmpfs", TMP, "tmpfs", _NO_SUID | _NO_DEVICES, options)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+from functools import cache
 
 from tools.sandbox.inside import kernel
 
@@ -143,9 +144,19 @@ def confine(*, has_network: bool, only_pid: int | None) -> None:
 
     `only_pid`: signals to this process only; for where neither a namespace nor Landlock keeps them from others. Raises OSError.
     """
+    array = _array(has_network=has_network, only_pid=only_pid)
+    kernel.install_filter(_Program(len(array), ctypes.cast(array, ctypes.POINTER(_Filter))))
+
+
+def prepare(*, has_network: bool) -> None:
+    """Put the filter together before it is needed; what forks from here on has it."""
+    _array(has_network=has_network, only_pid=None)
+
+
+@cache
+def _array(*, has_network: bool, only_pid: int | None) -> ctypes.Array[_Filter]:
     code = _program(has_network=has_network, only_pid=only_pid)
-    array = (_Filter * len(code))(*(_Filter(*each) for each in code))
-    kernel.install_filter(_Program(len(code), ctypes.cast(array, ctypes.POINTER(_Filter))))
+    return (_Filter * len(code))(*(_Filter(*each) for each in code))
 
 
 def _program(*, has_network: bool, only_pid: int | None) -> list[_Instruction]:

@@ -89,6 +89,10 @@ def _settle(order: dict[str, Any]) -> tuple[Powers, socket.socket | None, str]:
         user_drop=os.geteuid() == 0 and _works(_try_other_user, order["first_user"]),
         other_processes=order["other_processes"],
     )
+    if powers.landlock:
+        landlock.keep((*order["readable"], *namespaces.DEVICES))
+    if powers.seccomp:
+        seccomp.prepare(has_network=order["network"])
     if not order["network"]:
         return powers, None, "none"
     if has_root:
