@@ -44,9 +44,11 @@ class Proxy:
     def serve(self, listener: socket.socket | None) -> None:
         """Take connections from this socket, which may belong to another network namespace; None: from one of our own."""
         if listener is None:
-            listener = socket.create_server(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
-        asyncio.run_coroutine_threadsafe(self._serve(listener.dup()), self._loop).result()
+            own = socket.create_server(("127.0.0.1", 0))
+            self.port = own.getsockname()[1]
+        else:
+            own = listener.dup()
+        asyncio.run_coroutine_threadsafe(self._serve(own), self._loop).result()
 
     def close(self) -> None:
         """End all connections."""
