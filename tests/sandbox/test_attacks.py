@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pytest
 
 from letta_ade.cli import ROOT
 from tests.sandbox.attacks import ATTACKS
+from tests.support.sandboxes import Python, python_for_everybody
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,34 +33,9 @@ NOBODY = 65534
 WITHOUT = {"bubblewrap": "", "namespaces": "bubblewrap", "plain": "bubblewrap,namespaces"}
 
 
-@dataclass(frozen=True)
-class Python:
-    """An interpreter that an account can run, with the server's packages."""
-
-    program: str
-    packages: str = ""
-
-
 def surroundings() -> list[str]:
     users = ["root", "user"] if os.geteuid() == 0 else ["user"]
     return [f"{user}-{way}" for user in users for way in WITHOUT]
-
-
-@cache
-def python_for_everybody() -> Python | None:
-    """One that lies in no closed folder; None when there is none of this version."""
-    if is_open_to_all(Path(sys.base_prefix)) and is_open_to_all(Path(sys.prefix)) and is_open_to_all(ROOT):
-        return Python(sys.executable)
-    found = shutil.which(f"python{sys.version_info[0]}.{sys.version_info[1]}", path="/usr/bin:/usr/local/bin")
-    packages = Path(pytest.__file__).parent.parent
-    if found is None or not is_open_to_all(packages) or not is_open_to_all(ROOT):
-        return None
-    return Python(found, str(packages))
-
-
-def is_open_to_all(path: Path) -> bool:
-    real = path.resolve()
-    return all(step.stat().st_mode & 0o005 == 0o005 for step in (real, *real.parents))
 
 
 @cache

@@ -49,6 +49,7 @@ def main(descriptor: int) -> None:
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the keepers
     _serve(control, powers, watch, order["tmp_base"])
+    _outlive_keepers()
 
 
 def _serve(control: socket.socket, powers: Powers, watch: Watch, tmp_base: str) -> None:
@@ -69,6 +70,15 @@ def _serve(control: socket.socket, powers: Powers, watch: Watch, tmp_base: str) 
             keep(socket.socket(fileno=ends[0]), ends[1] if len(ends) > 1 else None, powers, watch, tmp_base)
         for end in ends:
             os.close(end)
+
+
+def _outlive_keepers() -> None:
+    """Wait for the keepers: they have heard of the server's end as we have, and would die with us before they have cleared up."""
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def _settle(order: dict[str, Any]) -> tuple[Powers, socket.socket | None, str]:
