@@ -14,10 +14,12 @@ from ninja.errors import HttpError, ValidationError
 from agents.api.agent_blocks import router as agent_blocks
 from agents.api.agent_context import router as agent_context
 from agents.api.agent_tools import router as agent_tools
+from agents.api.agent_versions import router as agent_versions
 from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
 from agents.api.approvals import router as approvals
+from agents.api.block_sharing import router as block_sharing
 from agents.api.blocks import router as blocks_of_agents
 from agents.api.compaction import conversation_router as compaction_of_conversations
 from agents.api.compaction import router as compactions
@@ -75,6 +77,7 @@ api = NinjaAPI(
 api.add_router("/agents", agents, tags=["agents"])
 api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
+api.add_router("/agents", agent_versions, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
 api.add_router("/agents", context_overview, tags=["agents"])
@@ -88,6 +91,7 @@ api.add_router("/groups", groups, tags=["groups"])
 api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
+api.add_router("/blocks", block_sharing, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from agents.services import execution
 from agents.services.leases import RUN_QUEUE
-from letta_ade.core import jobs, notices
+from letta_ade.core import jobs, notices, nudges
 from tools.sandbox.current import close_sandbox
 
 
@@ -25,7 +25,8 @@ class Background:
     def start(self, *, name: str, works_on_jobs: bool) -> None:
         """Begin; on the serving loop. `name` is how the workers are called in the queue."""
         self._watchers = [
-            _task(work) for work in (notices.listen(), execution.watch_stops(), execution.watch_leases())
+            _task(work)
+            for work in (notices.listen(), nudges.relay(), execution.watch_stops(), execution.watch_leases())
         ]
         if works_on_jobs:
             queues = {jobs.DEFAULT_QUEUE: 4, RUN_QUEUE: settings.BACKGROUND_RUNS}

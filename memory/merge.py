@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from memory.lines import Change, changed_lines, split_lines
 
@@ -26,6 +27,32 @@ class Clash:
     base: tuple[str, ...]
     mine: tuple[str, ...]
     theirs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunk:
+    """A place that one or both changed: lines `start` to `end` (from 0, the end not included) of the base, and what became of them.
+
+    `kind`: only mine changed, only theirs, both alike, or both differently.
+    """
+
+    kind: Literal["mine", "theirs", "both", "clash"]
+    start: int
+    end: int
+    mine: tuple[str, ...]
+    theirs: tuple[str, ...]
+
+    @property
+    def merged(self) -> tuple[str, ...] | None:
+        """The lines when both changes are made; None for a clash."""
+        if self.kind == "clash":
+            return None
+        return self.theirs if self.kind == "theirs" else self.mine
+
+    def clash(self, base: Sequence[str]) -> Clash:
+        """It as a clash, with the lines of this base."""
+        was = tuple(base[self.start : self.end])
+        return Clash(base_line=self.start + 1, base=was, mine=self.mine, theirs=self.theirs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,37 +80,54 @@ def merge_texts(*, base: str, mine: str, theirs: str) -> Merge:
     a guess.
     """
     base_lines = split_lines(base)
+    parts: list[Agreed | Clash] = []
+    done = 0
+    for hunk in find_hunks(base=base, mine=mine, theirs=theirs):
+        _agree(parts, base_lines[done : hunk.start])
+        merged = hunk.merged
+        if merged is None:
+            parts.append(hunk.clash(base_lines))
+        else:
+            _agree(parts, merged)
+        done = hunk.end
+    _agree(parts, base_lines[done:])
+    return Merge(parts=tuple(parts))
+
+
+def find_hunks(*, base: str, mine: str, theirs: str) -> list[Hunk]:
+    """The places that differ from the base, top down."""
+    base_lines = split_lines(base)
     sides = tuple(
         _Side(lines=split_lines(text), changes=changed_lines(base, text)) for text in (mine, theirs)
     )
-    parts: list[Agreed | Clash] = []
+    return [_hunk(base_lines, sides, group) for group in _groups(sides)]
+
+
+def compose(base: str, hunks: Sequence[Hunk], lines: Sequence[Sequence[str]]) -> str:
+    """The base with these lines in the place of each hunk."""
+    base_lines = split_lines(base)
+    made: list[str] = []
     done = 0
-    for group in _groups(sides):
-        start = min(change.old_from for change, _ in group)
-        end = max(change.old_to for change, _ in group)
-        _agree(parts, base_lines[done:start])
-        made = [
-            sides[number].lines_for(
-                base_lines, start, end, [change for change, whose in group if whose == number]
-            )
-            for number in (0, 1)
-        ]
-        changers = {whose for _, whose in group}
-        if len(changers) == 1:
-            _agree(parts, made[changers.pop()])
-        elif made[0] == made[1]:
-            _agree(parts, made[0])
-        else:
-            clash = Clash(
-                base_line=start + 1,
-                base=tuple(base_lines[start:end]),
-                mine=tuple(made[0]),
-                theirs=tuple(made[1]),
-            )
-            parts.append(clash)
-        done = end
-    _agree(parts, base_lines[done:])
-    return Merge(parts=tuple(parts))
+    for hunk, chosen in zip(hunks, lines, strict=True):
+        made += base_lines[done : hunk.start]
+        made += chosen
+        done = hunk.end
+    return "\n".join([*made, *base_lines[done:]])
+
+
+def _hunk(base: Sequence[str], sides: Sequence[_Side], group: Sequence[tuple[Change, int]]) -> Hunk:
+    start = min(change.old_from for change, _ in group)
+    end = max(change.old_to for change, _ in group)
+    mine, theirs = (
+        tuple(side.lines_for(base, start, end, [change for change, whose in group if whose == number]))
+        for number, side in enumerate(sides)
+    )
+    changers = {whose for _, whose in group}
+    if len(changers) == 1:
+        kind: Literal["mine", "theirs", "both", "clash"] = "theirs" if changers.pop() else "mine"
+    else:
+        kind = "both" if mine == theirs else "clash"
+    return Hunk(kind=kind, start=start, end=end, mine=mine, theirs=theirs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,8 @@ class ToolContext:
     block_ids: dict[str, str] = field(default_factory=dict)
     #: Versions of blocks as the prompt shows them: block id -> number.
     seen_versions: Mapping[str, int] = field(default_factory=dict)
+    #: Those of them that the conversation keeps although the block goes on: block id -> number.
+    pinned_versions: Mapping[str, int] = field(default_factory=dict)
     #: Archives of the agent in order of attachment; an insert goes to the first.
     archive_ids: tuple[str, ...] = ()
     #: Handle for the archive that a first insert makes.

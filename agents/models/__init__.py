@@ -1,4 +1,5 @@
 from agents.models.agent import Agent, AgentArchive, AgentBlock, AgentSecret, AgentTool
+from agents.models.agent_version import AgentVersion
 from agents.models.compaction import CompactedEntry, Compaction
 from agents.models.conversation import ContextEntry, Conversation, ConversationBlock, SharedMessage
 from agents.models.group import Group, GroupMember
@@ -12,6 +13,7 @@ __all__ = [
     "AgentBlock",
     "AgentSecret",
     "AgentTool",
+    "AgentVersion",
     "CompactedEntry",
     "Compaction",
     "ContextEntry",

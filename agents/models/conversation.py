@@ -34,6 +34,8 @@ class Conversation(Owned):
     compiled_hash = models.CharField(max_length=64, blank=True)
     #: {block id: version} as compiled, so that a page can say which blocks have moved on.
     compiled_versions = models.JSONField(default=dict)
+    #: {block id: version} that the system message keeps, whatever is written to the block (services/block_pins.py).
+    pinned_versions = models.JSONField(default=dict)
     #: Shown to the model as the time of the last recompile.
     compiled_at = models.DateTimeField(null=True)
     last_message_at = models.DateTimeField(null=True)

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 
 from agents.models import Agent, ConversationBlock
 from agents.services import agent_links, background_memory
+from agents.services.agent_versions import record_version
 from agents.services.agents import get_agent_for, tell
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Conflict, NotFound
@@ -56,6 +57,7 @@ def attach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
         block = get_block_for(caller=caller, block_id=block_id)
         agent_links.link_blocks(agent, [block])
         background_memory.share_block(agent, block)
+        record_version(caller, agent)
         tell(agent)
     return agent
 
@@ -74,5 +76,6 @@ def detach_block(*, caller: Caller, agent_id: str, block_id: str) -> Agent:
                 raise Conflict("This block is a copy that one conversation has for itself; it stays as long.")
             raise NotFound(f"The block {block_id!r} is not attached to this agent.")
         background_memory.unshare_blocks(agent, [block_id])
+        record_version(caller, agent)
         tell(agent)
     return agent

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from agents.models import Agent
 from agents.services import agent_links
 from agents.services.agent_tool_rules import add_rules, approval_rule, approval_rules, remove_rules
+from agents.services.agent_versions import record_version
 from agents.services.agents import get_agent_for, tell
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
@@ -37,6 +38,7 @@ def attach_tool(*, caller: Caller, agent_id: str, tool_id: str) -> Agent:
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         added = agent_links.link_tools(agent, [get_tool_for(caller=caller, tool_id=tool_id)])
         add_rules(agent, approval_rules(added))
+        record_version(caller, agent)
         tell(agent)
     return agent
 
@@ -48,6 +50,7 @@ def detach_tool(*, caller: Caller, agent_id: str, tool_id: str) -> Agent:
         agent = get_agent_for(caller=caller, agent_id=agent_id, for_update=True)
         tool = get_tool_for(caller=caller, tool_id=tool_id)
         agent.tool_links.filter(tool=tool).delete()
+        record_version(caller, agent)
         tell(agent)
     return agent
 
@@ -64,5 +67,6 @@ def set_approval(*, caller: Caller, agent_id: str, tool_name: str, requires_appr
             add_rules(agent, [approval_rule(tool)])
         else:
             remove_rules(agent, [approval_rule(tool)])
+        record_version(caller, agent)
         tell(agent)
     return agent

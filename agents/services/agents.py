@@ -22,6 +22,7 @@ from agents.services import (
 from agents.services.agent_fields import check_name, check_timezone, file_limits, random_name
 from agents.services.agent_prompts import default_system_prompt
 from agents.services.agent_tool_rules import add_rules, approval_rules, base_tool_rules, clean_rules
+from agents.services.agent_versions import record_version
 from agents.services.first_messages import InitialMessage
 from agents.services.older_settings import NOTHING_SAID, OlderSettings
 from letta_ade.accounts.auth import Caller
@@ -243,6 +244,7 @@ def create_agent(*, caller: Caller, draft: AgentDraft) -> Agent:
         )
         conversations.begin(agent=agent, conversation=conversation, messages=draft.initial_messages)
         background_memory.follow_switch(caller, agent)
+        record_version(caller, agent)
         tell(agent)
     return agent
 
@@ -327,6 +329,7 @@ def update_agent(*, caller: Caller, agent_id: str, changes: AgentChanges) -> Age
         _replace_sets(caller, agent, changes)
         if changes.enable_sleeptime is not None or "enable_sleeptime" in changes.cleared:
             background_memory.follow_switch(caller, agent)
+        record_version(caller, agent)
         tell(agent)
     return agent
 

@@ -27,8 +27,9 @@ def fork_conversation(
     """A new conversation of the same agent with the same messages in context, up to and including that one.
 
     Its system message is compiled from the memory of now, its model and window are those of its source, and what that has isolated
-    is copied. A request for approval at the end stays behind: it is answered where it was asked. A run of the source may go on
-    meanwhile: what its steps have stored is in the fork. Raises NotFound, or Invalid for a message that is not in context.
+    is copied; what that has pinned stays pinned. A request for approval at the end stays behind: it is answered where it was asked. A
+    run of the source may go on meanwhile: what its steps have stored is in the fork. Raises NotFound, or Invalid for a message that is
+    not in context.
     """
     caller.check("edit")
     with transaction.atomic():
@@ -43,6 +44,7 @@ def fork_conversation(
             model=source.model,
             model_settings=source.model_settings,
             context_window_limit=source.context_window_limit,
+            pinned_versions=source.pinned_versions,
             forked_from=source,
             last_message_at=messages[-1].created_at if messages else None,
             created_by_id=caller.id,

@@ -36,6 +36,7 @@ from agents.services import run_rows
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.background_turns import count_turn
+from agents.services.block_pins import about_pins
 from agents.services.compaction_rows import context_items, write_compaction
 from agents.services.context import searchable_text, text_content
 from agents.services.leases import LeaseLost
@@ -391,7 +392,7 @@ def _run_calls(
             CallOutcome(
                 tool_call_id=planned.call.id,
                 name=planned.call.name,
-                text=result.value_text,
+                text=result.value_text + about_pins(opened.conversation, context.changes),
                 is_error=result.is_error,
                 stdout=tuple(result.stdout),
                 stderr=tuple(result.stderr),
@@ -434,6 +435,7 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         tool_name=planned.call.name,
         block_ids=opened.block_ids,
         seen_versions=opened.conversation.compiled_versions,
+        pinned_versions=opened.conversation.pinned_versions,
         archive_ids=opened.archive_ids,
         embedding=agent.embedding,
         timezone=agent.timezone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,8 @@ conversation_id = %(conversation_id)s AND run_id = %(run_id)s AND owner = %(owne
 _LOCK_LEASE = f"SELECT 1 FROM agents_runlease WHERE {HELD} FOR UPDATE"  # noqa: S608 - all of it is ours
 
 _LOCK_CONVERSATION = """
-SELECT compiled_hash, compiled_at, last_message_at, deleted_at FROM agents_conversation WHERE id = %s FOR NO KEY UPDATE
+SELECT compiled_hash, compiled_at, compiled_versions, pinned_versions, last_message_at, deleted_at
+FROM agents_conversation WHERE id = %s FOR NO KEY UPDATE
 """
 
 _RENEW = """
@@ -85,10 +87,11 @@ def lock_conversation(conversation: Conversation) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_CONVERSATION, [conversation.pk])
-        compiled_hash, compiled_at, last_message_at, deleted_at = cursor.fetchone()
+        compiled_hash, compiled_at, compiled, pinned, last_message_at, deleted_at = cursor.fetchone()
     if deleted_at is not None:
         raise NotFound(f"The conversation {conversation.pk!r} has just been deleted.")
     conversation.compiled_hash, conversation.compiled_at = compiled_hash, compiled_at
+    conversation.compiled_versions, conversation.pinned_versions = json.loads(compiled), json.loads(pinned)
     conversation.last_message_at = last_message_at
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import F, Func
+from django.db.models import F, Func, Q
 from django.utils import timezone
 
 from agents.models import Agent, ContextEntry, Conversation, Message
@@ -17,7 +18,7 @@ from agents.services.context import text_content
 from agents.services.conversation_model import provider_type_in
 from letta_ade.core.errors import NotFound
 from letta_ade.core.rows import Select
-from memory.models import Block, Passage
+from memory.models import Block, BlockVersion, Passage
 from memory.rendering import BlockView
 
 _BLOCK = Select(Block, "block")
@@ -44,8 +45,11 @@ class AgentMemory:
 
 
 def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
-    """The blocks as this conversation has them, and the facts about the agent's archives. Two queries, four with archives."""
-    blocks = _blocks_in(agent, conversation)
+    """The blocks as this conversation has them, and the facts about the agent's archives.
+
+    Two queries, four with archives, one more when blocks are pinned. Pinned blocks are not for saving: they hold an older text.
+    """
+    blocks = blocks_shown_in(agent, conversation)
     with connection.cursor() as cursor:
         cursor.execute(_ARCHIVES_OF_AGENT, [agent.id])
         archive_ids = tuple(archive_id for (archive_id,) in cursor.fetchall())
@@ -64,13 +68,35 @@ def load_memory(agent: Agent, conversation: Conversation) -> AgentMemory:
     return AgentMemory(blocks=blocks, archive_ids=archive_ids, archival_count=count, archive_tags=tags)
 
 
-def _blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
+def blocks_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
     """The agent's blocks in order of attachment; a copy of the conversation stands in the place of the block of its label."""
     with connection.cursor() as cursor:
         cursor.execute(_BLOCKS, [agent.id, conversation.id])
         found = [(label, _BLOCK.row(columns)) for label, *columns in cursor.fetchall()]
     # A dict keeps the place of a key that gets another value.
     return tuple({label or block.label: block for label, block in found}.values())
+
+
+def blocks_shown_in(agent: Agent, conversation: Conversation) -> tuple[Block, ...]:
+    """The same as the system message shows them: pinned ones with value and description of their version. Not for saving.
+
+    Label, limit and read-only mark stay those of now: the tools that write to the block go by them.
+    """
+    blocks, pins = blocks_in(agent, conversation), conversation.pinned_versions
+    where = Q()
+    for block in blocks:
+        if block.id in pins:
+            where |= Q(block_id=block.id, number=pins[block.id])
+    if not where:
+        return blocks
+    versions = {each.block_id: each for each in BlockVersion.objects.filter(where)}
+    return tuple(_at(block, versions[block.id]) if block.id in versions else block for block in blocks)
+
+
+def _at(block: Block, version: BlockVersion) -> Block:
+    older = copy(block)
+    older.value, older.description, older.version = version.value, version.description, version.number
+    return older
 
 
 def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:

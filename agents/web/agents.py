@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -129,18 +128,9 @@ def delete_page(request: PageRequest, agent_id: str) -> HttpResponse:
 
 
 @require_GET
-def agents_of_block(request: PageRequest, block_id: str) -> HttpResponse:
-    """The agents that hold a block: a part of the block's page, which is on a lower floor."""
-    return _holders(request, agents_of(caller=request.caller).filter(block_links__block_id=block_id))
-
-
-@require_GET
 def agents_of_tool(request: PageRequest, tool_id: str) -> HttpResponse:
-    """The agents that have a tool: a part of the tool's page."""
-    return _holders(request, agents_of(caller=request.caller).filter(tool_links__tool_id=tool_id))
-
-
-def _holders(request: PageRequest, agents: QuerySet[Agent]) -> HttpResponse:
+    """The agents that have a tool: a part of the tool's page, which is on a lower floor."""
+    agents = agents_of(caller=request.caller).filter(tool_links__tool_id=tool_id)
     shown = list(agent_rows.with_latest(agents).order_by("name", "id")[:MOST_HOLDERS])
     return render(
         request, "agents/lists/holders.html", {"rows": agent_rows.rows_of(shown), "total": agents.count()}

@@ -8,7 +8,7 @@ from django.http import HttpResponse, QueryDict
 from django.views.decorators.http import require_POST
 
 from agents.models import Conversation, Run
-from agents.services.conversations import get_conversation_with_agent
+from agents.services.conversations import DEFAULT, get_conversation_with_agent
 from agents.services.execution import start_run
 from agents.services.leases import RunBusy
 from agents.services.run_requests import AnswersInput, RunRequest
@@ -30,18 +30,18 @@ _DONE = {
 
 
 @require_POST
-async def answer_calls(request: PageRequest, agent_id: str) -> HttpResponse:
+async def answer_calls(request: PageRequest, agent_id: str, conversation_id: str = DEFAULT) -> HttpResponse:
     """Answer every call of a request at once, as an approval turn: the only way that the conversation takes.
 
     A Conflict says who was faster; what was sent is then not used.
     """
     request_id, otid = request.POST.get("request_id", ""), request.POST.get("otid") or None
     try:
-        conversation = await threads.run(_conversation, request, agent_id)
+        conversation = await threads.run(_conversation, request, agent_id, conversation_id)
         waiting = await threads.run(load_waiting, conversation)
         if waiting is None or waiting.request_id != request_id:
             if run_id := await threads.run(_own_run, conversation, otid):
-                return answer(request, agent_id, {"run_id": run_id})
+                return answer(request, agent_id, {"run_id": run_id}, conversation.id)
             raise Conflict(await threads.run(_who_answered, conversation, request_id))
         asked = RunRequest(
             agent_id=agent_id,
@@ -58,12 +58,13 @@ async def answer_calls(request: PageRequest, agent_id: str) -> HttpResponse:
             raise Conflict(await threads.run(_who_answered, conversation, request_id))
     except AdeError as error:
         return refusal(request, error)
-    return answer(request, agent_id, {"run_id": started.run_id})
+    return answer(request, agent_id, {"run_id": started.run_id}, conversation.id)
 
 
-def _conversation(request: PageRequest, agent_id: str) -> Conversation:
+def _conversation(request: PageRequest, agent_id: str, conversation_id: str) -> Conversation:
     request.caller.check("edit")
-    wanted = request.POST.get("conversation_id") or None
+    # The card of the inbox names it in its form.
+    wanted = request.POST.get("conversation_id") or conversation_id
     return get_conversation_with_agent(caller=request.caller, agent_id=agent_id, conversation_id=wanted)
 
 

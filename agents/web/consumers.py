@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
@@ -10,27 +11,28 @@ from urllib.parse import parse_qs
 from django.conf import settings
 
 from agents.runtime.events import RunEnded, StepStored
+from agents.services.system_message import blocks_in
 from agents.streams import follow_batches
 from agents.web import fragments
 from agents.web.background_view import partner_ids
 from agents.web.compaction_items import run_of_compaction
+from agents.web.context_places import ids_in_context
 from agents.web.live_frame import AskedStep
 from agents.web.live_transcript import LiveRun
 from agents.web.sockets import PatientConsumer
-from agents.web.transcript_rows import load_frame, load_run, runs_since
+from agents.web.transcript_rows import load_frame, load_run, load_transcript, runs_since
 from agents.web.workbench_page import Bench, is_last_run, line_of, open_bench
 from letta_ade.accounts.websockets import resolve_websocket, until_shut_out
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, NotFound, Unauthenticated
 from letta_ade.core.nudges import agent_group, workspace_group
-from memory.models import Block
 
 #: Close codes that tell the page not to try again.
 UNAUTHENTICATED, FORBIDDEN, NOT_FOUND = 4401, 4403, 4404
 
 
 class WorkbenchConsumer(PatientConsumer):
-    """One open page of one agent.
+    """One open page of one agent, which shows one of its conversations.
 
     A slow page holds up only its own tasks: events wait in the run's ring or table, and what else changed is kept as names of
     parts, each drawn once, as it is when its turn comes.
@@ -46,14 +48,14 @@ class WorkbenchConsumer(PatientConsumer):
         self._is_wanted = asyncio.Event()
         #: By block, the version that the page shows.
         self._shown: dict[str, int] = {}
+        #: Ids of the messages in context, as the page shows them; None: it may show any.
+        self._inside: frozenset[str] | None = None
         #: Agents that keep this one's memory: the page shows what they do.
         self._partners: set[str] = set()
         self._groups: tuple[str, ...] = ()
         await self.accept()
         try:
-            self.bench = await threads.run(
-                _open, dict(self.scope), self._agent_id(), self._asked("conversation")
-            )
+            self.bench = await threads.run(_open, dict(self.scope))
         except AdeError as error:
             await self.close(close_code(error))
             return
@@ -75,40 +77,44 @@ class WorkbenchConsumer(PatientConsumer):
         match message["kind"]:
             case "run_started" if message["conversation_id"] == self.bench.conversation.id:
                 self._follow(message["run_id"], is_known=False)
-                self._want("blocks", "waiting", "switcher")
+                self._want("blocks", "waiting", "conversations")
             case "run_started" if message["agent_id"] == self.bench.agent.id:
-                self._want("switcher")
+                self._want("conversations")
             case "run_started" | "run_ended" if message["agent_id"] in self._partners:
                 self._want("background")
             case "run_ended" if message["agent_id"] == self.bench.agent.id:
-                self._want("waiting", "switcher", *(["background"] if self._partners else []))
+                self._want("waiting", "conversations", *(["background"] if self._partners else []))
                 if message["run_id"] not in self._watched:
                     # It had ended before: what it waited for was cancelled.
                     self.spawn(self._redraw_run(message["run_id"]))
             case "compacted" if message["conversation_id"] == self.bench.conversation.id:
-                self._want("context")
+                self._want("context", "places")
                 if not message["is_of_run"]:
                     self.spawn(self._redraw_marked(message["compaction_id"]))
-            case "block_changed":
+            case "block_changed" if self._is_older(message["block_id"], message["version"]):
                 self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
                 self._want("agent", "waiting")
 
-    def _agent_id(self) -> str:
-        agent_id: str = self.scope["url_route"]["kwargs"]["agent_id"]
-        return agent_id
-
-    def _asked(self, name: str) -> str | None:
-        return parse_qs(self.scope["query_string"].decode()).get(name, [""])[0] or None
+    def _is_older(self, block_id: str, version: int) -> bool:
+        """Whether the page shows an older version; it is told twice of each, by this process and by the database."""
+        return self._shown.get(block_id, version) < version
 
     async def _catch_up(self) -> None:
         """Draw what the page may have missed: its newest run, those after it, and the panes beside."""
-        since = self._asked("since")
+        query = parse_qs(self.scope["query_string"].decode())
+        since = query.get("since", [""])[0] or None
         run_ids = await threads.run(runs_since, self.bench.conversation.id, since)
         self._shown = await threads.run(_versions, self.bench)
         self._partners = await threads.run(partner_ids, self.bench.agent)
+        # A block may have changed since the page was drawn, also of an agent that has never run.
+        self._want("blocks")
+        if "again" in query:
+            self._want("agent")
+        else:
+            self._inside = await threads.run(ids_in_context, self.bench.conversation.id)
         if since is not None:
-            self._want("waiting", "agent", "blocks", "context", "archival")
+            self._want("waiting", "agent", "context", "archival")
         for run_id in run_ids:
             self._follow(run_id, is_known=run_id == since)
         await self.send(fragments.ready())
@@ -139,7 +145,12 @@ class WorkbenchConsumer(PatientConsumer):
             line = await threads.run(line_of, run)
             html = fragments.stored_run(self.bench, item, line, is_known=is_known)
             await self.send(html)
-            self._want("waiting", "context", "archival")
+            if self._inside is not None:
+                self._inside |= await threads.run(ids_in_context, self.bench.conversation.id, run_id)
+                # What was hidden while it was being drawn is found to differ.
+                self._inside |= {each.id for each in item.placed() if each.place == "in"}
+                self._inside -= {each.id for each in item.placed() if each.place != "in"}
+            self._want("waiting", "context", "archival", "places")
 
     async def _follow_live(self, run_id: str, *, is_known: bool) -> AskedStep | None:
         """Tell the events of a run until its end; the step of an earlier run that it answered."""
@@ -193,14 +204,20 @@ class WorkbenchConsumer(PatientConsumer):
                 return
             if "agent" in parts:
                 self._partners = await threads.run(partner_ids, self.bench.agent)
+            if parts & {"agent", "places"}:
+                moved, self._inside = await threads.run(
+                    _redraw_places, self.bench, self._inside, self._watched
+                )
+                html += moved
             if html:
                 await self.send(html)
             # Company for the next redrawing.
             await asyncio.sleep(settings.EVENT_BATCH_SECONDS)
 
 
-def _open(scope: dict[str, Any], agent_id: str, conversation_id: str | None) -> Bench:
-    return open_bench(resolve_websocket(scope), agent_id, conversation_id)
+def _open(scope: dict[str, Any]) -> Bench:
+    wanted = scope["url_route"]["kwargs"]
+    return open_bench(resolve_websocket(scope), wanted["agent_id"], wanted.get("conversation_id"))
 
 
 def close_code(error: AdeError) -> int:
@@ -210,8 +227,20 @@ def close_code(error: AdeError) -> int:
 
 
 def _versions(bench: Bench) -> dict[str, int]:
-    blocks = Block.objects.filter(agent_links__agent=bench.agent)
-    return dict(blocks.values_list("id", "version"))
+    return {block.id: block.version for block in blocks_in(bench.agent, bench.conversation)}
+
+
+def _redraw_places(
+    bench: Bench, shown: frozenset[str] | None, untold: Collection[str]
+) -> tuple[str, frozenset[str]]:
+    """The marks of messages that left the context or came back, and what the page shows then. `untold`: runs not drawn to their end."""
+    inside = ids_in_context(bench.conversation.id)
+    if inside == shown:
+        return "", inside
+    moved = None if shown is None else inside ^ shown
+    transcript = load_transcript(bench.agent, bench.conversation)
+    items = (item for item in transcript.placed(without=untold) if moved is None or item.id in moved)
+    return fragments.places(bench, items), inside
 
 
 def _redraw(bench: Bench, parts: set[str], shown: dict[str, int]) -> tuple[str | None, dict[str, int]]:

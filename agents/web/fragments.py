@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from agents.web import workbench_memory, workbench_page
+from agents.web.conversation_rows import load_switch
 from agents.web.live_transcript import LiveRun
 from agents.web.run_line import RunLine
-from agents.web.transcript import RunItem
+from agents.web.transcript import InputItem, RunItem, TextItem
 from agents.web.waiting_card import load_card
 from agents.web.workbench_page import Bench
 
@@ -77,13 +80,28 @@ def _run(bench: Bench, run: RunItem, *, is_known: bool) -> str:
     return _render("run", bench, run=run, oob="morph" if is_known else "beforeend:#runs")
 
 
+def places(bench: Bench, items: Iterable[InputItem | TextItem]) -> str:
+    """Whether these messages are in the context, on the messages that are drawn already."""
+    return "".join(
+        _render(
+            "message_place",
+            bench,
+            message_id=item.id,
+            place=item.place,
+            has_text=bool(item.text),
+            oob="outerHTML",
+        )
+        for item in items
+    )
+
+
 def run_line(bench: Bench, line: RunLine) -> str:
     """The line above the composer."""
     return _render("runline", bench, line=line, oob="morph")
 
 
 def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_blocks: bool) -> str:
-    """Parts beside the transcript. Names: waiting, agent, switcher, background, blocks, context, archival, or the id of a block.
+    """Parts beside the transcript. Names: waiting, agent, conversations, background, blocks, context, archival, or the id of a block.
 
     `shown` are the versions that the page shows; lines that are newer flash.
     """
@@ -91,9 +109,8 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_bl
     if wanted & {"background", "agent"}:
         context = {**workbench_page.background_context(bench), "oob": "morph"}
         html.append(render_to_string("agents/partials/background.html", context))
-    if wanted & {"switcher", "agent"}:
-        context = {**workbench_page.switcher_context(bench), "oob": "morph"}
-        html.append(render_to_string("agents/partials/switcher.html", context))
+    if wanted & {"conversations", "agent"}:
+        html.append(_render("conversation_head", bench, switch=load_switch(bench.conversation), oob="morph"))
     if "waiting" in wanted:
         html.append(_render("waiting", bench, waiting=load_card(bench.conversation), oob="morph"))
     changed = wanted & shown.keys()

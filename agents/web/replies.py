@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 
+from agents.services.conversations import DEFAULT
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core.errors import AdeError
 
 
-def answer(request: PageRequest, agent_id: str, data: dict[str, Any]) -> HttpResponse:
-    """What was done; without script the page that the form was on: the inbox, or the workbench."""
+def answer(
+    request: PageRequest, agent_id: str, data: dict[str, Any], conversation_id: str | None = None
+) -> HttpResponse:
+    """What was done; without script the page that the form was on: the inbox, or the workbench with the conversation."""
     if _is_script(request):
         return JsonResponse(data)
     if request.POST.get("page") == "inbox":
         return redirect("inbox:list")
-    page = reverse("agents:detail", args=[agent_id])
-    conversation_id = request.POST.get("conversation_id")
-    return redirect(f"{page}?{urlencode({'conversation': conversation_id})}" if conversation_id else page)
+    named = [conversation_id] if conversation_id not in (None, DEFAULT) else []
+    return redirect("agents:detail", agent_id, *named)
 
 
 def refusal(request: PageRequest, error: AdeError) -> HttpResponse:

@@ -7,12 +7,20 @@ from typing import Any
 from django.conf import settings
 from django.urls import path
 
+from agents.web.block_consumer import BlockConsumer
 from agents.web.consumers import WorkbenchConsumer
 from agents.web.list_consumer import ListConsumer
 
 _prefix = f"{settings.URL_PREFIX.lstrip('/')}/" if settings.URL_PREFIX else ""
 
+# Channels routes ASGI applications with `path`, which knows of views only.
+_workbench: Any = WorkbenchConsumer.as_asgi()
+_blocks: Any = BlockConsumer.as_asgi()
+_lists: Any = ListConsumer.as_asgi()
+
 websocket_urlpatterns: list[Any] = [
-    path(f"{_prefix}ws/agents/<str:agent_id>/", WorkbenchConsumer.as_asgi()),  # type: ignore[arg-type]  # Channels routes ASGI applications with it
-    path(f"{_prefix}ws/lists/", ListConsumer.as_asgi()),  # type: ignore[arg-type]  # as above
+    path(f"{_prefix}ws/agents/<str:agent_id>/", _workbench),
+    path(f"{_prefix}ws/agents/<str:agent_id>/conversations/<str:conversation_id>/", _workbench),
+    path(f"{_prefix}ws/blocks/<str:block_id>/", _blocks),
+    path(f"{_prefix}ws/lists/", _lists),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from agents.models import Message, Step
 from agents.services.approvals import CANCELLED, EXPIRED
 from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
 from agents.web.compaction_items import CompactionItem
+from agents.web.context_places import Place
 
 CallState = Literal["writing", "running", "waiting", "done", "failed", "denied"]
 Verdict = Literal["approved", "denied", "returned", "failed", "cancelled", "expired"]
@@ -36,6 +37,7 @@ class InputItem:
     text: str
     images: tuple[ImageItem, ...]
     at: datetime
+    place: Place = ""
     kind: Literal["input"] = "input"
 
 
@@ -60,6 +62,8 @@ class TextItem:
     id: str
     text: str
     is_live: bool = False
+    #: Where the message stands that begins with it; of one that has several texts only the first has it.
+    place: Place = ""
     kind: Literal["text"] = "text"
 
 
@@ -187,6 +191,12 @@ class RunItem:
     #: What befell the processes that worked on it.
     remark: str = ""
 
+    def placed(self) -> Iterator[InputItem | TextItem]:
+        """What is, or was, in the context and can be seen."""
+        for item in (*self.inputs, *(item for step in self.steps for item in step.items)):
+            if isinstance(item, InputItem | TextItem) and item.place:
+                yield item
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
@@ -197,6 +207,8 @@ class Records:
     changes: Mapping[str, tuple[MemoryLine, ...]] = field(default_factory=dict)
     #: Public id → name.
     names: Mapping[str, str] = field(default_factory=dict)
+    #: By message id.
+    places: Mapping[str, Place] = field(default_factory=dict)
     #: What the agent says are calls of a tool (`AnswerTool`).
     speaks_by_tool: bool = False
 
@@ -236,7 +248,9 @@ def remark_on(attempts: int) -> str:
     return f"Its server process ended {times}; another one went on after the last stored step"
 
 
-def input_from(message: Message, names: Mapping[str, str], default_name: str = "") -> InputItem:
+def input_from(
+    message: Message, names: Mapping[str, str], default_name: str = "", place: Place = ""
+) -> InputItem:
     """The message of a request."""
     who = message.name or names.get(message.created_by_id or "") or default_name or message.role
     return InputItem(
@@ -246,6 +260,7 @@ def input_from(message: Message, names: Mapping[str, str], default_name: str = "
         text=text_of(message.content),
         images=_images_of(message, who),
         at=message.created_at,
+        place=place,
     )
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Q
 
-from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease, Step
+from agents.models import Agent, Conversation, Message, Run, RunEvent, RunLease, SharedMessage, Step
 from agents.models.message import MessageRole
 from agents.runtime.events import event_from_data
 from agents.services.agent_types import facts_of
+from agents.services.conversations import history_of
 from agents.services.leases import QUEUE
 from agents.web.compaction_items import CompactionItem, compactions_of
+from agents.web.context_places import Place, places_of
 from agents.web.live_frame import AskedStep, RunFrame
 from agents.web.live_transcript import LiveRun
 from agents.web.transcript import (
@@ -51,6 +53,8 @@ class Transcript:
     """A window of a conversation, oldest first."""
 
     runs: tuple[RunItem, ...]
+    #: What a fork took over, above its very first run.
+    taken_over: tuple[RunItem, ...]
     #: What the agent was born with; only above the very first run.
     first_messages: tuple[InputItem | Item, ...]
     #: The run before which there are more; None at the beginning.
@@ -58,7 +62,16 @@ class Transcript:
 
     @property
     def is_empty(self) -> bool:
-        return not self.runs and not self.first_messages
+        return not self.runs and not self.first_messages and not self.taken_over
+
+    def placed(self, *, without: Collection[str] = ()) -> Iterator[InputItem | TextItem]:
+        """What is, or was, in the context and can be seen, but for what these runs said."""
+        for item in self.first_messages:
+            if isinstance(item, InputItem | TextItem) and item.place:
+                yield item
+        for run in (*self.taken_over, *self.runs):
+            if run.id not in without:
+                yield from run.placed()
 
 
 def load_transcript(agent: Agent, conversation: Conversation, *, before: str | None = None) -> Transcript:
@@ -70,6 +83,7 @@ def load_transcript(agent: Agent, conversation: Conversation, *, before: str | N
     has_more = len(found) > WINDOW
     return Transcript(
         runs=tuple(run_items(agent, runs)),
+        taken_over=() if has_more else _taken_over(agent, conversation),
         first_messages=() if has_more else _first_messages(conversation),
         older_than=runs[0].id if has_more else None,
     )
@@ -82,10 +96,8 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
     run_ids = [run.id for run in runs]
     steps = Step.objects.filter(run_id__in=run_ids).in_bulk()
     rows = _messages(Q(run_id__in=run_ids) | Q(step_id__in=list(steps)))
-    records = _records(agent, steps, rows)
-    step_ids: dict[str, list[str]] = defaultdict(list)
-    for step in sorted(records.steps.values(), key=lambda step: step.number):
-        step_ids[step.run_id].append(step.id)
+    records = _records(agent, steps, rows, runs[0].conversation_id)
+    step_ids = _step_ids_by_run(steps)
     marks = compactions_of(runs[0].conversation, runs)
     number, day_before = _steps_before(runs[0]), _day_before(runs[0])
     items = []
@@ -99,6 +111,40 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
             items.append(_live_run(_frame(run, agent, number + 1, day), records))
         number += len(step_ids[run.id])
     return items
+
+
+def _step_ids_by_run(steps: Mapping[str, Step]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for step in sorted(steps.values(), key=lambda step: step.number):
+        found[step.run_id].append(step.id)
+    return found
+
+
+def _taken_over(agent: Agent, conversation: Conversation) -> tuple[RunItem, ...]:
+    """What a fork took over of other conversations, by the runs that said it; of a run only what is in the fork's history."""
+    if not conversation.forked_from_id:
+        return ()
+    shared = SharedMessage.objects.filter(conversation=conversation).values("message_id")
+    rows = _messages(Q(id__in=shared))
+    runs = list(
+        Run.objects.filter(id__in={row.run_id for row in rows if row.run_id}).order_by("created_at", "id")
+    )
+    if not runs:
+        return ()
+    steps = Step.objects.filter(run__in=runs).in_bulk()
+    records = _records(agent, steps, rows, conversation.id)
+    step_ids = _step_ids_by_run(steps)
+    number = _steps_before(runs[0])
+    day_before: object = None
+    items = []
+    for run in runs:
+        day = run.created_at if run.created_at.date() != day_before else None
+        day_before = run.created_at.date()
+        item = _ended_run(run, rows, step_ids[run.id], records, number, day)
+        # How the run ended is told where it ran.
+        items.append(replace(item, fault=None, ending="", remark=""))
+        number += len(step_ids[run.id])
+    return tuple(items)
 
 
 def _with_marks(run: RunItem, marks: Sequence[CompactionItem]) -> RunItem:
@@ -164,7 +210,7 @@ def _asked_step(run: Run, agent: Agent) -> AskedStep | None:
         run_id=step.run_id,
         number=_steps_before(step.run) + earlier,
         messages=tuple(said[step.id]),
-        records=_records(agent, {step.id: step}, rows),
+        records=_records(agent, {step.id: step}, rows, run.conversation_id),
     )
 
 
@@ -213,7 +259,10 @@ def _ended_run(
     return RunItem(
         id=run.id,
         decisions=decisions_from(answers, records.names, tools),
-        inputs=tuple(input_from(message, records.names) for message in inputs_of(own, step_ids)),
+        inputs=tuple(
+            input_from(message, records.names, place=records.places.get(message.id, ""))
+            for message in inputs_of(own, step_ids)
+        ),
         steps=tuple(
             step_from(step_id, steps_before + place, by_step[step_id], records)
             for place, step_id in enumerate(step_ids, start=1)
@@ -251,11 +300,14 @@ def inputs_of(messages: Sequence[Message], step_ids: Collection[str]) -> list[Me
     return found
 
 
-def _records(agent: Agent, steps: Mapping[str, Step], rows: Sequence[Message]) -> Records:
+def _records(
+    agent: Agent, steps: Mapping[str, Step], rows: Sequence[Message], conversation_id: str
+) -> Records:
     return Records(
         steps=steps,
         changes=_changes({message.run_id for message in rows if message.run_id}),
         names=author_names({message.created_by_id for message in rows if message.created_by_id}),
+        places=places_of(conversation_id, rows),
         speaks_by_tool=facts_of(agent.agent_type).is_heartbeat,
     )
 
@@ -301,16 +353,18 @@ def _day_before(run: Run) -> object:
 
 
 def _first_messages(conversation: Conversation) -> tuple[InputItem | Item, ...]:
-    rows = Message.objects.filter(conversation=conversation, run=None, is_err=False)
+    rows = history_of(conversation).filter(run=None, is_err=False)
     rows = (
         rows.exclude(role__in=[MessageRole.SYSTEM, MessageRole.SUMMARY])
         .defer("search", "text")
         .order_by("created_at", "id")
     )
-    return tuple(item for message in rows[:WINDOW] for item in _first_items(message))
+    found = list(rows[:WINDOW])
+    places = places_of(conversation.id, found)
+    return tuple(item for message in found for item in _first_items(message, places.get(message.id, "")))
 
 
-def _first_items(message: Message) -> list[InputItem | Item]:
+def _first_items(message: Message, place: Place) -> list[InputItem | Item]:
     """What a message shows that the agent was born with: words sent by a tool as words, and no returns of that tool."""
     text = text_of(message.content)
     match message.role:
@@ -319,13 +373,13 @@ def _first_items(message: Message) -> list[InputItem | Item]:
         case MessageRole.ASSISTANT if message.tool_calls:
             thought = [ThoughtItem(id=f"thought-{message.id}", text=text)] if text else []
             words = [_words_of(call["arguments"]) for call in message.tool_calls]
-            return [*thought, TextItem(id=message.id, text="\n\n".join(words))]
+            return [*thought, TextItem(id=message.id, text="\n\n".join(words), place=place)]
         case MessageRole.ASSISTANT:
-            return [TextItem(id=message.id, text=text)]
+            return [TextItem(id=message.id, text=text, place=place)]
         case MessageRole.USER if text.startswith('{"type": "login"'):
             return [NoteItem(id=message.id, text="The agent was told that somebody has come.")]
         case _:
-            return [input_from(message, {})]
+            return [input_from(message, {}, place=place)]
 
 
 def _words_of(arguments: str) -> str:

@@ -62,7 +62,7 @@ def step_from(step_id: str, number: int, messages: Sequence[Message], records: R
                 for call in message.tool_calls:
                     said.append(_called(step_id, place, message, call, outcomes, records, said))
                     place += 1
-                items += said
+                items += [_placed(each, message, records) for each in said]
             case MessageRole.USER:
                 items.append(NoteItem(id=message.id, text=_note(text_of(message.content))))
     said_by = (
@@ -76,6 +76,13 @@ def step_from(step_id: str, number: int, messages: Sequence[Message], records: R
         at=first.created_at if first else None,
         tokens=row.completion_tokens if row else None,
     )
+
+
+def _placed(item: Item, message: Message, records: Records) -> Item:
+    """The first text of a message with the place of that message."""
+    if isinstance(item, TextItem) and item.id == message.id:
+        return replace(item, place=records.places.get(message.id, ""))
+    return item
 
 
 def _called(

@@ -12,10 +12,10 @@ from django.db.models import F, Q
 
 from agents.models import Agent, Compaction, Conversation, Run, Step
 from agents.services.agent_archives import archives_of
-from agents.services.agent_blocks import blocks_of
 from agents.services.agent_tools import tools_of
 from agents.services.agents import count_agents_of_blocks
 from agents.services.context import load_context
+from agents.services.system_message import blocks_in, blocks_shown_in
 from letta_ade.accounts.auth import Caller
 from letta_ade.llm.messages import ToolSpec
 from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
@@ -63,6 +63,14 @@ class BlockCard:
     is_changed: bool
     #: Shows every line.
     is_whole: bool = False
+    #: The version in the system message of the open conversation, and the one that it keeps; None where there is none.
+    compiled: int | None = None
+    pinned: int | None = None
+
+    @property
+    def behind(self) -> int:
+        """How many versions came since the one that the conversation shows."""
+        return self.block.version - self.compiled if self.compiled is not None else 0
 
     @property
     def author_kind(self) -> str:
@@ -119,24 +127,25 @@ class ContextView:
 
 def load_cards(
     agent: Agent,
+    conversation: Conversation,
     *,
-    turn_run_id: str | None,
     fresh_after: dict[str, int] | None = None,
     only: Iterable[str] | None = None,
     is_whole: bool = False,
 ) -> list[BlockCard]:
-    """The cards of the agent's blocks.
+    """The cards of the blocks, as the conversation has them.
 
     Args:
-        turn_run_id: the newest run; what it changed stays marked.
+        conversation: what its newest run changed stays marked.
         fresh_after: by block, the version that was last shown; later lines flash.
         only: ids of the blocks that are wanted.
     """
-    blocks = list(blocks_of(agent) if only is None else blocks_of(agent).filter(id__in=list(only)))
+    wanted = None if only is None else set(only)
+    blocks = [each for each in blocks_in(agent, conversation) if wanted is None or each.id in wanted]
     ids = [block.id for block in blocks]
     newest = BlockVersion.objects.filter(block_id__in=ids, number=F("block__version"))
     authors = {version.block_id: version for version in newest}
-    bases = _turn_bases(ids, turn_run_id)
+    bases = _turn_bases(ids, newest_run_id(conversation))
     numbers = fresh_after or {}
     shown = {
         each.id: numbers[each.id] for each in blocks if numbers.get(each.id, each.version) < each.version
@@ -156,6 +165,8 @@ def load_cards(
             ),
             is_changed=block.id in bases or block.id in shown,
             is_whole=is_whole,
+            compiled=conversation.compiled_versions.get(block.id),
+            pinned=conversation.pinned_versions.get(block.id),
         )
         for block in blocks
     ]
@@ -267,7 +278,8 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
     context = [entry.chat for entry in load_context(conversation)]
     system = estimate_text(context[0].text) if context else estimate_text(agent.system)
     blocks = sum(
-        estimate_text(block.value) + estimate_text(block.description or "") for block in blocks_of(agent)
+        estimate_text(block.value) + estimate_text(block.description or "")
+        for block in blocks_shown_in(agent, conversation)
     )
     estimates: dict[Segment, int] = {
         "system": max(0, system - blocks),
@@ -290,7 +302,7 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
         newest = Compaction.objects.filter(conversation=conversation, undone_at=None).order_by("-created_at")
         total = newest.values_list("tokens_after", flat=True)[0]
     step_count = steps.count()
-    limit = agent.context_window_limit
+    limit = conversation.context_window_limit or agent.context_window_limit
     factor = total / estimated if counted and estimated else 1.0
     segments, x = _segments(estimates, factor, max(limit, total))
     return ContextView(

@@ -12,15 +12,14 @@ from agents.models import Agent, Conversation, Run, RunLease
 from agents.services.agent_passages import list_agent_passages
 from agents.services.agent_tools import tools_of
 from agents.services.agent_types import facts_of
-from agents.services.agents import get_agent_for
-from agents.services.conversations import get_conversation_of
+from agents.services.conversations import get_conversation_with_agent
 from agents.services.groups import MOST_TURNS
 from agents.services.images import MEDIA_TYPES
 from agents.services.leases import QUEUE
 from agents.services.waiting import load_waiting
 from agents.web import workbench_memory
 from agents.web.background_view import load_background
-from agents.web.conversation_switcher import load_switcher
+from agents.web.conversation_rows import title_of
 from agents.web.image_parts import MOST_IMAGES
 from agents.web.run_line import Phase, RunLine, end_of
 from agents.web.transcript_rows import load_transcript
@@ -51,15 +50,21 @@ class Bench:
 
     @property
     def base(self) -> dict[str, Any]:
-        return {"agent": self.agent, "conversation": self.conversation, "caller": self.caller}
+        return {
+            "agent": self.agent,
+            "conversation": self.conversation,
+            "caller": self.caller,
+            "title": title_of(self.conversation),
+        }
 
 
 def open_bench(caller: Caller, agent_id: str, conversation_id: str | None = None) -> Bench:
-    """With one of the agent's conversations, by default the default one. Raises NotFound, also for an agent of another workspace."""
+    """The workbench with this conversation, or the default one. Raises NotFound, also for an agent of another workspace."""
     caller.check("read")
-    agent = get_agent_for(caller=caller, agent_id=agent_id)
-    conversation = get_conversation_of(agent=agent, conversation_id=conversation_id or None)
-    return Bench(caller=caller, agent=agent, conversation=conversation)
+    conversation = get_conversation_with_agent(
+        caller=caller, agent_id=agent_id, conversation_id=conversation_id
+    )
+    return Bench(caller=caller, agent=conversation.agent, conversation=conversation)
 
 
 def page_context(bench: Bench) -> dict[str, Any]:
@@ -68,25 +73,14 @@ def page_context(bench: Bench) -> dict[str, Any]:
         **agent_context(bench),
         **memory_context(bench),
         **background_context(bench),
-        **switcher_context(bench),
         "transcript": load_transcript(bench.agent, bench.conversation),
         "line": last_line(bench),
         "waiting": load_card(bench.conversation),
         "most_images": MOST_IMAGES,
         "image_types": ",".join(MEDIA_TYPES),
         "most_image_bytes": settings.MAX_IMAGE_BYTES,
-        "socket_path": _socket_path(bench),
+        "socket_path": f"{settings.URL_PREFIX}/ws/agents/{bench.agent.id}/conversations/{bench.conversation.id}/",
     }
-
-
-def _socket_path(bench: Bench) -> str:
-    path = f"{settings.URL_PREFIX}/ws/agents/{bench.agent.id}/"
-    return path if bench.conversation.is_default else f"{path}?conversation={bench.conversation.id}"
-
-
-def switcher_context(bench: Bench) -> dict[str, Any]:
-    """The head of the middle pane: which conversation it is, and the others."""
-    return {**bench.base, "switcher": load_switcher(bench.caller, bench.conversation)}
 
 
 def agent_context(bench: Bench) -> dict[str, Any]:
@@ -157,7 +151,7 @@ def blocks_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> d
     """The section of the blocks."""
     cards = workbench_memory.load_cards(
         bench.agent,
-        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
+        bench.conversation,
         fresh_after=fresh_after,
     )
     held = [card.block.id for card in cards]
@@ -175,7 +169,7 @@ def card_context(bench: Bench, block_id: str, *, is_whole: bool = False) -> dict
     """One card; None when the agent does not hold the block."""
     cards = workbench_memory.load_cards(
         bench.agent,
-        turn_run_id=workbench_memory.newest_run_id(bench.conversation),
+        bench.conversation,
         only=[block_id],
         is_whole=is_whole,
     )

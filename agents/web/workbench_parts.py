@@ -8,10 +8,12 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from agents.services.agent_blocks import attach_block, blocks_of, detach_block
+from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.agent_passages import delete_agent_passage, insert_passage, search_agent_passages
 from agents.services.agent_tools import attach_tool, detach_tool, set_approval
 from agents.services.agents import AgentChanges, update_agent
+from agents.services.conversations import DEFAULT
+from agents.services.system_message import blocks_in
 from agents.web.workbench_page import (
     Bench,
     agent_context,
@@ -104,9 +106,11 @@ def _part(request: PageRequest, bench: Bench, name: str, **extra: Any) -> HttpRe
 
 
 @require_http_methods(["GET", "POST"])
-def block_part(request: PageRequest, agent_id: str, block_id: str) -> HttpResponse:
+def block_part(
+    request: PageRequest, agent_id: str, block_id: str, conversation_id: str = DEFAULT
+) -> HttpResponse:
     """A card: seen, seen whole (`all`), edited in its place (`edit`), saved."""
-    bench = open_bench(request.caller, agent_id)
+    bench = open_bench(request.caller, agent_id, conversation_id)
     if request.method == "POST":
         return _save_block(request, bench, block_id)
     if "edit" in request.GET:
@@ -144,7 +148,8 @@ def _save_block(request: PageRequest, bench: Bench, block_id: str) -> HttpRespon
 
 
 def _held_block(request: PageRequest, bench: Bench, block_id: str) -> Block:
-    block = blocks_of(bench.agent).filter(id=block_id).first()
+    held = blocks_in(bench.agent, bench.conversation)
+    block = next((each for each in held if each.id == block_id), None)
     if block is None:
         raise NotFound("The agent does not hold this block.")
     return block
@@ -175,9 +180,9 @@ def _editor(
 
 
 @require_POST
-def blocks_part(request: PageRequest, agent_id: str) -> HttpResponse:
+def blocks_part(request: PageRequest, agent_id: str, conversation_id: str = DEFAULT) -> HttpResponse:
     """Attach a block that exists, make one, or detach one; it stays in the workspace."""
-    bench = open_bench(request.caller, agent_id)
+    bench = open_bench(request.caller, agent_id, conversation_id)
     try:
         if block_id := request.POST.get("attach"):
             attach_block(caller=request.caller, agent_id=agent_id, block_id=block_id)

@@ -9,6 +9,7 @@ from typing import Final
 #: Prefixes as the SDK knows them (spec/objects.md §0). A folder is a `source`, a workspace an `org`.
 PREFIXES: Final = {
     "agent": "agent",
+    "agent_version": "agent_version",
     "api_key": "key",
     "archive": "archive",
     "block": "block",

@@ -9,6 +9,10 @@ from channels.layers import get_channel_layer
 from django.db import transaction
 
 from letta_ade.core import threads
+from letta_ade.core.notices import subscribe
+
+#: The topic of the notices that are nudges for every process: `group`, `kind` and data. A trigger of memory_block sends them.
+TOPIC = "nudges"
 
 
 def workspace_group(workspace_id: str) -> str:
@@ -34,6 +38,17 @@ async def send_nudge(group: str, kind: str, **data: Any) -> None:
     layer = get_channel_layer()
     if layer is not None and _has_members(layer, group):
         await layer.group_send(group, {"type": "nudge", "kind": kind, **data})
+
+
+async def relay() -> None:
+    """Tell the pages of this process what the database tells all processes; until cancelled.
+
+    What this process did itself its pages hear twice.
+    """
+    with subscribe(TOPIC) as notices:
+        while True:
+            for said in (await notices.wait()).payloads:
+                await send_nudge(**said)
 
 
 def _send(group: str, message: dict[str, Any]) -> None:

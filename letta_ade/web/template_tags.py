@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from django.contrib.staticfiles import finders
 from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from letta_ade.accounts.auth import Action, Caller
@@ -108,6 +109,17 @@ def until(then: datetime) -> SafeString:
         f"{moment:%Y-%m-%d %H:%M:%S} UTC",
         age(now - (moment - now)) if moment > now else "now",
     )
+
+
+@register.filter
+def marked(text: str, words: str) -> SafeString:
+    """The text, escaped, with each place where one of these words stands as `<mark>`; capital letters make no difference."""
+    found = [re.escape(word) for word in words.split()]
+    if not found:
+        return format_html("{}", text)
+    parts = re.split(f"({'|'.join(found)})", text, flags=re.IGNORECASE)
+    pieces = (format_html("<mark>{}</mark>" if place % 2 else "{}", part) for place, part in enumerate(parts))
+    return format_html_join("", "{}", ((piece,) for piece in pieces))
 
 
 @register.filter

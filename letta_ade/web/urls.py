@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from letta_ade.web import account, home, login, provider_pages, settings_pages
+from letta_ade.web import account, home, login, palette, provider_pages, settings_pages
 
 site = (
     [
         path("", home.home_page, name="home"),
+        path("search/", palette.search_page, name="search"),
         path("login/", login.sign_in, name="login"),
         path("logout/", login.sign_out, name="logout"),
     ],

@@ -20,11 +20,13 @@ from memory.api.schemas.block_version import (
     DiffResponse,
     PutBack,
     RenameCheckpoint,
+    RevertResponse,
+    RevertWrites,
     VerifyResponse,
     VersionResponse,
     blamed_lines,
 )
-from memory.services import block_checkpoints, block_restores, block_versions
+from memory.services import block_checkpoints, block_restores, block_reverts, block_versions
 from memory.services.blocks import get_block_for
 
 router = Router()
@@ -111,6 +113,18 @@ def restore_checkpoint(
         base_version=_base(request, body),
     )
     return respond_block(block)
+
+
+@router.post("/{block_id}/versions/revert", response=RevertResponse)
+def revert_writes(request: ApiRequest, block_id: BlockId, body: RevertWrites) -> HttpResponse:
+    block, reversal = block_reverts.revert_writes(
+        caller=request.auth,
+        block_id=block_id,
+        writes=body.writes(),
+        base_version=base_version_of(request, body.base_version),
+        keeps_clashes=body.keep_clashes,
+    )
+    return respond(RevertResponse.of(block, reversal))
 
 
 @router.get("/{block_id}/versions/{version}", response=VersionResponse)

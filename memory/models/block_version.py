@@ -25,6 +25,8 @@ class VersionAct(models.TextChoices):
     RESTORE = "restore"
     UNDO = "undo"
     REDO = "redo"
+    #: Writes of somebody were taken out.
+    REVERT = "revert"
 
 
 class BlockVersion(models.Model):

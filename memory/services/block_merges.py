@@ -45,7 +45,7 @@ def rebased(block: Block, wanted: Mapping[str, Any], base_version: int) -> dict[
             base=base.value,
             mine=mine_value,
             theirs=block.value,
-            hunks=[_hunk(clash) for clash in merge.clashes],
+            hunks=[hunk_data(clash) for clash in merge.clashes],
             fields=fields,
         )
     return made | ({"value": merge.text} if "value" in wanted else {})
@@ -61,7 +61,8 @@ def get_base(block: Block, number: int) -> BlockVersion:
     return base
 
 
-def _hunk(clash: Clash) -> dict[str, Any]:
+def hunk_data(clash: Clash) -> dict[str, Any]:
+    """A clash as the data of an error."""
     return {
         "base_line": clash.base_line,
         "base": list(clash.base),

@@ -21,7 +21,7 @@ def restore_version(*, caller: Caller, block_id: str, number: int, base_version:
     """
     caller.check("edit")
     with transaction.atomic():
-        block = _lock_at(caller, block_id, base_version)
+        block = lock_at(caller, block_id, base_version)
         target = get_version_of(block, number)
         if all(getattr(block, name) == getattr(target, name) for name in VERSIONED):
             return block
@@ -49,7 +49,7 @@ def redo(*, caller: Caller, block_id: str, base_version: int | None = None) -> B
 def _step(caller: Caller, block_id: str, base_version: int | None, act: VersionAct) -> Block:
     caller.check("edit")
     with transaction.atomic():
-        block = _lock_at(caller, block_id, base_version)
+        block = lock_at(caller, block_id, base_version)
         done, undone = _stacks(block)
         if act == VersionAct.UNDO:
             number = done[-2] if len(done) > 1 else None
@@ -60,6 +60,12 @@ def _step(caller: Caller, block_id: str, base_version: int | None, act: VersionA
         _put_back(caller, block, get_version_of(block, number), act)
     tell_changed(block)
     return block
+
+
+def steps_left(block: Block) -> tuple[bool, bool]:
+    """Whether there is something to undo, and something to redo."""
+    done, undone = _stacks(block)
+    return len(done) > 1, bool(undone)
 
 
 def _stacks(block: Block) -> tuple[list[int], list[int]]:
@@ -79,7 +85,8 @@ def _stacks(block: Block) -> tuple[list[int], list[int]]:
     return done, undone
 
 
-def _lock_at(caller: Caller, block_id: str, base_version: int | None) -> Block:
+def lock_at(caller: Caller, block_id: str, base_version: int | None) -> Block:
+    """The block, locked. Raises NotFound, and Conflict when it is no longer at `base_version`."""
     block = lock_block(caller, block_id)
     if base_version is not None and base_version != block.version:
         raise Conflict(

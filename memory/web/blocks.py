@@ -16,7 +16,9 @@ from letta_ade.core.errors import AdeError, Conflict
 from letta_ade.llm.tokens import estimate_text
 from memory.diffs import diff_rows
 from memory.models import Block
-from memory.services.block_versions import verify_block
+from memory.services.block_merges import BlockConflict
+from memory.services.block_restores import steps_left
+from memory.services.block_versions import find_problems
 from memory.services.blocks import (
     change_block,
     create_block,
@@ -24,7 +26,9 @@ from memory.services.blocks import (
     get_block_for,
     list_blocks,
 )
-from memory.web.block_versions import get_version, list_lines
+from memory.web.block_blame import load_groups
+from memory.web.block_merge import show_clash
+from memory.web.block_versions import get_version, list_actors, list_lines
 from memory.web.forms import OFFERED_LIMIT, BlockForm
 
 PAGE_ROWS = 50
@@ -105,11 +109,11 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
         change = change_block(
             caller=caller, block_id=block_id, changes=form.changes(block), base_version=base_version
         )
+    except BlockConflict:
+        return show_clash(request, block_id, _as_sent(form), base_version)
     except Conflict as error:
-        if "current_version" not in error.data:
-            form.add_error("label", error.message)
-            return _detail(request, block, form, status=422)
-        return _clash(request, get_block_for(caller=caller, block_id=block_id), form)
+        form.add_error("label", error.message)
+        return _detail(request, block, form, status=422)
     except AdeError as error:
         form.add_error(None, error.message)
         return _detail(request, block, form, status=422)
@@ -136,46 +140,61 @@ def _form_of(block: Block) -> BlockForm:
     )
 
 
-def _clash(request: PageRequest, block: Block, form: BlockForm) -> HttpResponse:
-    """Somebody saved in between: what was typed stays, next to how it differs from what is stored now."""
-    kept = BlockForm(
-        {**{name: form.data.get(name, "") for name in form.fields}, "base_version": block.version}
-    )
-    kept.is_valid()
-    extra = {"clash": diff_rows(block.value, form.cleaned_data["value"]), "is_clash": True}
-    return _detail(request, block, kept, status=409, **extra)
+def _as_sent(form: BlockForm) -> dict[str, str]:
+    data = form.cleaned_data
+    return {
+        "label": data["label"],
+        "description": data["description"],
+        "limit": str(data["limit"]),
+        "read_only": "on" if data["read_only"] else "",
+        "value": data["value"],
+    }
 
 
-def _detail(
-    request: PageRequest, block: Block, form: BlockForm, *, status: int = 200, **extra: Any
-) -> HttpResponse:
-    lines, more_before = list_lines(caller=request.caller, block=block)
+def _detail(request: PageRequest, block: Block, form: BlockForm, *, status: int = 200) -> HttpResponse:
+    view = request.GET.get("view", "")
+    if view not in ("blame", "edit") or form.is_bound:
+        # What is there is read before it is edited; what was typed is never hidden.
+        view = "edit" if form.is_bound or not block.value else "blame"
+    can_undo, can_redo = steps_left(block)
     context = {
-        "memory_block": block,
+        **_versions(request, block),
         "form": form,
-        "lines": lines,
-        "more_before": more_before,
         "token_count": estimate_text(block.value),
-        **extra,
+        "view": view,
+        "groups": load_groups(block) if view == "blame" else None,
+        "can_undo": can_undo,
+        "can_redo": can_redo,
     }
     return render(request, "blocks/detail.html", context, status=status)
+
+
+def _versions(request: PageRequest, block: Block, before: int | None = None) -> dict[str, Any]:
+    """The list of versions, of one actor when the address says so."""
+    actor_id = request.GET.get("by", "")
+    lines, more_before = list_lines(block, before=before, actor_id=actor_id)
+    return {
+        "memory_block": block,
+        "lines": lines,
+        "more_before": more_before,
+        "actor_id": actor_id,
+        "actors": list_actors(block) if before is None else [],
+    }
 
 
 @require_GET
 def version_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
     """One version: how it differs from the one before it, and its whole value."""
     block = get_block_for(caller=request.caller, block_id=block_id)
-    version, before = get_version(caller=request.caller, block=block, number=number)
-    lines, more_before = list_lines(caller=request.caller, block=block)
+    version, before = get_version(block, number)
     context = {
-        "memory_block": block,
+        **_versions(request, block),
         "version": version,
+        "checkpoints": block.checkpoints.filter(version=number).order_by("name"),
         "before": before,
         "rows": diff_rows(before.value if before else "", version.value),
         "value_lines": version.value.split("\n"),
         "shows_value": request.GET.get("show") == "value",
-        "lines": lines,
-        "more_before": more_before,
     }
     return render(request, "blocks/version.html", context)
 
@@ -184,8 +203,7 @@ def version_page(request: PageRequest, block_id: str, number: int) -> HttpRespon
 def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResponse:
     """More of the list of versions."""
     block = get_block_for(caller=request.caller, block_id=block_id)
-    lines, more_before = list_lines(caller=request.caller, block=block, before=before)
-    context = {"memory_block": block, "lines": lines, "more_before": more_before}
+    context = _versions(request, block, before)
     return render(request, "blocks/partials/version_items.html", context)
 
 
@@ -193,7 +211,7 @@ def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResp
 def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
     """Whether the chain of versions holds."""
     block = get_block_for(caller=request.caller, block_id=block_id)
-    context = {"memory_block": block, "problems": verify_block(block)}
+    context = {"memory_block": block, "problems": find_problems(block)}
     return render(request, "blocks/partials/verified.html", context)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from memory.web import blocks
+from memory.web import block_blame, block_history, block_merge, blocks
 
 app_name = "blocks"
 
@@ -14,6 +14,18 @@ urlpatterns = [
     path("blocks/<str:block_id>/", blocks.detail_page, name="detail"),
     path("blocks/<str:block_id>/versions/<int:number>/", blocks.version_page, name="version"),
     path("blocks/<str:block_id>/versions/before/<int:before>/", blocks.older_versions, name="older_versions"),
+    path("blocks/<str:block_id>/versions/<int:number>/restore/", block_history.restore_page, name="restore"),
+    path(
+        "blocks/<str:block_id>/versions/<int:number>/checkpoints/",
+        block_history.checkpoint_page,
+        name="checkpoints",
+    ),
+    path("blocks/<str:block_id>/compare/<int:old>/<int:new>/", block_history.compare_page, name="compare"),
+    path("blocks/<str:block_id>/step/<str:act>/", block_history.step_page, name="step"),
+    path("blocks/<str:block_id>/revert/", block_history.revert_page, name="revert"),
+    path("blocks/<str:block_id>/blame/", block_blame.blame_part, name="blame"),
+    path("blocks/<str:block_id>/draft/", block_blame.draft_diff, name="draft_diff"),
+    path("blocks/<str:block_id>/merge/", block_merge.merge_page, name="merge"),
     path("blocks/<str:block_id>/verify/", blocks.verify_part, name="verify"),
     path("blocks/<str:block_id>/delete/", blocks.delete_page, name="delete"),
 ]

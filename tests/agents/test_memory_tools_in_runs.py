@@ -12,6 +12,7 @@ from agents import streams
 from agents.models import Agent, Message
 from agents.services import execution
 from agents.services.agents import AgentDraft, create_agent
+from agents.services.block_pins import pin_block, unpin_block
 from agents.services.run_requests import InputMessage, RunRequest
 from letta_ade.core import threads
 from letta_ade.llm.messages import TextPart
@@ -124,3 +125,38 @@ async def test_the_transcript_of_the_request_is_stored_in_its_first_step(
     assert (passage.text, passage.tags) == ("A cat.\n\nuser: My cat is Rosa.", ["pets"])
     _, found = await returns()
     assert [hit["content"] for hit in json.loads(found)["archival"]] == [passage.text]
+
+
+async def test_an_edit_of_a_pinned_block_is_stored_and_the_agent_is_told_what_it_goes_on_seeing(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    human = await db(lambda: Block.objects.get(label="human"))
+    await db(lambda: pin_block(caller=make_caller(), conversation_id=agent.id, block_id=human.id))
+    model.add(
+        tool_call("memory", command="insert", path="human", insert_text="Likes tea."),
+        tool_call("memory", command="str_replace", path="human", old_string="Coffee", new_string="Tea"),
+        text("Done"),
+        text("Yes"),
+    )
+    await ask(agent)
+    inserted, failed = await returns()
+    assert "Saved as version 2 of 'human'. This conversation is pinned to version 1" in inserted
+    assert "You are shown version 1 of the block" in failed
+    assert "Likes tea." in failed
+    assert "Likes tea." in (await db(lambda: Block.objects.get(label="human"))).value
+    await ask(agent)
+    assert "Likes tea." not in json.dumps(model.payloads[3]["messages"][0])
+    await db(lambda: unpin_block(caller=make_caller(), conversation_id=agent.id, block_id=human.id))
+    model.add(text("Yes"))
+    await ask(agent)
+    assert "Likes tea." in json.dumps(model.payloads[4]["messages"][0])
+
+
+async def test_tools_say_nothing_of_pins_where_there_are_none(agent: Agent, model: ScriptedModel) -> None:
+    model.add(
+        tool_call("memory", command="insert", path="human", insert_text="Likes tea."),
+        tool_call("memory", command="str_replace", path="human", old_string="Coffee", new_string="Tea"),
+        text("Done"),
+    )
+    await ask(agent)
+    assert "pinned" not in " ".join(await returns())

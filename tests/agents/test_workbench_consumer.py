@@ -12,7 +12,6 @@ from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 
 from agents.models import Agent, Group, Message
-from agents.services.agent_conversations import ConversationDraft, create_conversation
 from agents.services.agents import AgentDraft, create_agent
 from agents.services.execution import start_run
 from agents.services.run_requests import InputMessage, RunRequest
@@ -47,7 +46,9 @@ def agent(model: ScriptedModel) -> Agent:
     return create_agent(caller=make_caller(), draft=draft)
 
 
-def open_socket(agent_id: str, query: str = "", **headers: str) -> WebsocketCommunicator:
+def open_socket(
+    agent_id: str, query: str = "", *, conversation_id: str | None = None, **headers: str
+) -> WebsocketCommunicator:
     wanted = {"host": "localhost", **headers}
     socket = WebsocketCommunicator(
         WorkbenchConsumer.as_asgi(),
@@ -55,7 +56,8 @@ def open_socket(agent_id: str, query: str = "", **headers: str) -> WebsocketComm
         headers=[(name.encode(), value.encode()) for name, value in wanted.items()],
     )
     scope: Any = socket.scope
-    scope |= {"url_route": {"kwargs": {"agent_id": agent_id}}, "client": ("127.0.0.1", 1)}
+    named = {} if conversation_id is None else {"conversation_id": conversation_id}
+    scope |= {"url_route": {"kwargs": {"agent_id": agent_id, **named}}, "client": ("127.0.0.1", 1)}
     return socket
 
 
@@ -72,11 +74,10 @@ async def until(socket: WebsocketCommunicator, mark: str, frames: str = "") -> s
     return frames
 
 
-async def ask(agent: Agent, words: str = "Hello", conversation_id: str | None = None) -> str:
+async def ask(agent: Agent, words: str = "Hello") -> str:
     caller = await threads.run(make_caller)
     message = InputMessage(role="user", content=(TextPart(text=words),))
-    request = RunRequest(agent_id=agent.id, conversation_id=conversation_id, messages=(message,))
-    started = await start_run(caller=caller, request=request)
+    started = await start_run(caller=caller, request=RunRequest(agent_id=agent.id, messages=(message,)))
     return started.run_id
 
 
@@ -111,24 +112,6 @@ async def test_a_run_is_told_from_its_start_to_its_stored_end(agent: Agent, mode
     assert "<b>Ada" not in frames
     assert f'data-run="{run_id}"' in frames
     await socket.disconnect()
-
-
-async def test_each_page_is_told_of_its_own_conversation_only(agent: Agent, model: ScriptedModel) -> None:
-    tea = await threads.run(_begin_tea, agent)
-    model.add(text("Green or black?"), text("Hello."))
-    here, there = open_socket(agent.id, f"?conversation={tea}"), open_socket(agent.id)
-    await ready(here)
-    await ready(there)
-    run_id = await ask(agent, "Tea", conversation_id=tea)
-    assert "Green or black?" in await until(here, f'<section id="{run_id}"')
-    other_id = await ask(agent)
-    frames = await until(there, f'<section id="{other_id}"')
-    assert "Green or black?" not in frames
-    assert run_id not in frames
-    # That one goes on is seen in the list of conversations.
-    assert 'id="part-conversation"' in frames
-    await here.disconnect()
-    await there.disconnect()
 
 
 async def test_a_late_page_gets_what_was_said_so_far_and_then_the_rest_once(
@@ -290,11 +273,6 @@ async def test_a_list_that_stops_reading_is_let_go(agent: Agent, settings: Any) 
 def members(group: str) -> set[str]:
     layer: Any = get_channel_layer()
     return set(layer.groups.get(group, ()))
-
-
-def _begin_tea(agent: Agent) -> str:
-    draft = ConversationDraft(summary="Tea")
-    return create_conversation(caller=make_caller(), agent_id=agent.id, draft=draft).id
 
 
 def _foreign_agent(handle: str) -> Agent:

@@ -11,9 +11,9 @@ from playwright.sync_api import Dialog, Page, expect
 
 from agents.models import Agent
 from memory.models import Block
-from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
+from memory.services.blocks import BlockDraft, create_block
 from tests.browser.conftest import OpenPages
-from tests.support.factories import make_agent, make_block, make_caller
+from tests.support.factories import make_agent, make_block, make_caller, make_conversation
 from tests.support.server import RunningServer
 
 
@@ -92,7 +92,7 @@ def test_the_theme_is_kept_and_set_before_the_page_is_drawn(open_page: OpenPages
 
 def test_a_block_counts_saves_by_key_and_asks_before_it_is_left(open_page: OpenPages) -> None:
     block = create_block(caller=make_caller(), draft=BlockDraft(label="policies", value="One.", limit=20))
-    with open_page(f"/blocks/{block.id}/") as page:
+    with open_page(f"/blocks/{block.id}/?view=edit") as page:
         expect(page.get_by_text("Verified: 1 version, all explained")).to_be_visible()
         expect(page.get_by_text("Not saved")).to_be_hidden()
         value = page.get_by_role("textbox", name="Value")
@@ -109,23 +109,13 @@ def test_a_block_counts_saves_by_key_and_asks_before_it_is_left(open_page: OpenP
         value.press("Control+s")
         expect(page.get_by_text("Saved policies v2")).to_be_visible()
         assert not asked
+        page.keyboard.press("e")
+        expect(page.get_by_role("textbox", name="Value")).to_be_focused()
         page.get_by_role("textbox", name="Value").fill("Lost.")
         page.get_by_role("link", name="Blocks").first.click()
         page.wait_for_url("**/blocks/")
         assert asked == ["beforeunload"]
     assert Block.objects.get().value == "One.\nTwo."
-
-
-def test_a_clash_keeps_what_was_typed(open_page: OpenPages) -> None:
-    block = create_block(caller=make_caller(), draft=BlockDraft(label="policies", value="One."))
-    with open_page(f"/blocks/{block.id}/") as page:
-        update_block(caller=make_caller(), block_id=block.id, changes=BlockChanges(value="One.\nTheirs."))
-        page.get_by_role("textbox", name="Value").fill("One.\nMine.")
-        page.get_by_role("button", name="Save v2").click()
-        expect(page.get_by_text("policies changed while you edited: it is v2 now.")).to_be_visible()
-        expect(page.get_by_role("textbox", name="Value")).to_have_value("One.\nMine.")
-        page.get_by_role("button", name="Save over v2").click()
-        expect(page.get_by_text("Saved policies v3")).to_be_visible()
 
 
 def test_a_failed_request_becomes_a_notice(page: Page) -> None:
@@ -197,3 +187,39 @@ def test_an_open_list_sees_what_a_program_does(page: Page, server: RunningServer
     expect(page.get_by_role("link", name="from-a-program", exact=True)).to_be_visible()
     expect(page.locator("#agent-count")).to_have_text("2")
     expect(page.get_by_role("row", name="first")).to_have_attribute("aria-selected", "true")
+
+
+def test_the_palette_goes_where_its_keys_lead(page: Page) -> None:
+    make_conversation(agent=make_agent(name="policy-librarian"), is_default=True)
+    make_agent(name="other")
+    page.goto("/blocks/")
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("Control+k")
+    rows = page.locator("#cmd-list [role=option]")
+    expect(page.locator("#cmd-input")).to_be_focused()
+    expect(rows.first).to_have_attribute("aria-selected", "true")
+    page.keyboard.type("poli")
+    expect(rows).to_have_count(1)
+    expect(rows.locator("mark")).to_have_text("poli")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("policy-librarian")
+    page.go_back()
+    page.wait_for_load_state("networkidle")
+    page.locator("[data-palette-open]").click()
+    page.keyboard.type("> keys: what")
+    expect(rows).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.locator("[data-keys-switch]").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.keyboard.press("?")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette")).to_be_visible()
+    assert page.url.endswith("/blocks/")
+    expect(page.locator("#keys")).to_be_hidden()

@@ -29,6 +29,9 @@ class Api:
         body = "" if body is None else body  # Django would send the word None
         return self._send("patch", path, body, content_type="application/json", headers=headers)
 
+    def put(self, path: str) -> Any:
+        return self._send("put", path)
+
     def delete(self, path: str) -> Any:
         return self._send("delete", path)
 

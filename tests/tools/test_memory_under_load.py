@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import Client
 
 from letta_ade.core import threads
 from memory.lines import split_lines
@@ -22,6 +23,7 @@ from tests.support.factories import (
     make_caller,
     make_tool_context,
 )
+from tests.web.pages import Page
 from tools.builtin.core_memory import core_memory_append, memory_rethink
 from tools.registry import ToolError
 
@@ -46,7 +48,7 @@ def test_a_rewrite_counts_the_lines_that_the_prompt_did_not_show() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_64_writers_by_api_service_and_tool_lose_no_line_that_was_accepted() -> None:
+async def test_64_writers_by_api_page_service_and_tool_lose_no_line_that_was_accepted() -> None:
     """Appends by tools and merged changes keep every line; plain writes of the API may drop some, and their versions say so."""
 
     block, agents = await threads.run(_shared_block)
@@ -82,17 +84,20 @@ def _shared_block() -> tuple[Block, list[Any]]:
 
 
 def _write(number: int, block_id: str, agent: Any) -> set[str]:
-    """A third of the writers are tools, a third the service with a base, a third tools that rewrite."""
+    """The writers are tools, tools that rewrite, the service with a base, and people at the block's page."""
     accepted = set()
     try:
         for edit in range(_EDITS):
             line = f"writer {number} {edit}"
             label = Block.objects.get(id=block_id).label
-            match number % 3:
+            match number % 4:
                 case 0:
                     core_memory_append(make_tool_context(agent), {"label": label, "content": line}, None)
                 case 1:
                     memory_rethink(make_tool_context(agent), {"label": label, "new_memory": line}, None)
+                case 2:
+                    if not _save_on_page(block_id, line):
+                        continue
                 case _:
                     now = Block.objects.get(id=block_id)
                     changes = BlockChanges(value=f"{line}\n{now.value}")
@@ -106,6 +111,17 @@ def _write(number: int, block_id: str, agent: Any) -> set[str]:
     finally:
         connections.close_all()
     return accepted
+
+
+def _save_on_page(block_id: str, line: str) -> bool:
+    """As a browser does: the text is read, a line put before it, and sent with the version it was read from."""
+    browser, address = Client(headers={"host": "localhost:8283"}), f"/blocks/{block_id}/?view=edit"
+    page = Page(browser.get(address).content.decode())
+    sent = {name: page.by_id(f"id_{name}").attributes["value"] for name in ("label", "limit", "base_version")}
+    text = page.by_id("id_value").text.removeprefix("\n")
+    answer = browser.post(address, {**sent, "value": f"{line}\n{text}".replace("\n", "\r\n")})
+    assert answer.status_code in (302, 409), answer.content
+    return answer.status_code == 302
 
 
 def _check(block_id: str, accepted: set[str]) -> None:

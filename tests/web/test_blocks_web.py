@@ -120,30 +120,6 @@ def test_a_value_over_the_limit_is_refused_and_kept_in_the_form(browser: Client,
     assert block.value == TEXT
 
 
-def test_a_save_from_an_old_version_keeps_the_text_and_shows_the_difference(
-    browser: Client, block: Block
-) -> None:
-    update_block(caller=make_caller(), block_id=block.id, changes=BlockChanges(value=f"{TEXT}\nTheirs."))
-    response = save(browser, block, value=f"{TEXT}\r\nMine.")
-    html = response.content.decode()
-    page = Page(html)
-    assert response.status_code == 409
-    assert "policies changed while you edited: it is v2 now." in html
-    assert page.by_id("id_value").text.strip().replace("\r", "") == f"{TEXT}\nMine."
-    assert page.by_id("id_base_version").attributes["value"] == "2"
-    assert [
-        (each.attributes["data-op"], "Theirs" in each.text)
-        for each in page.elements
-        if each.attributes.get("class") == "diff-row" and "data-op" in each.attributes
-    ] == [("del", True), ("add", False)]
-    block.refresh_from_db()
-    assert block.value.endswith("Theirs.")
-    again = browser.post(
-        f"/blocks/{block.id}/", fields_of(block, value=f"{TEXT}\r\nMine.", base_version=2), follow=True
-    )
-    assert "Saved policies v3" in again.content.decode()
-
-
 def test_a_version_has_an_address_with_its_change_and_its_value(browser: Client, block: Block) -> None:
     update_block(
         caller=make_caller(), block_id=block.id, changes=BlockChanges(value=TEXT.replace("30", "60"))
@@ -169,7 +145,7 @@ def test_the_list_says_how_a_version_came_about(browser: Client, block: Block) -
     changes = BlockChanges(value=TEXT.replace("30", "14"))
     update_block(caller=make_caller(), block_id=block.id, changes=changes, base_version=1)
     html = browser.get(f"/blocks/{block.id}/").content.decode()
-    assert "Edited, lines dropped unseen: 3" in html
+    assert "Edited, dropped 3 lines unseen" in html
     assert "Undone to v1" in html
     assert "Unexplained: written without a version" in html
     assert "Edited, merged with v4" in html

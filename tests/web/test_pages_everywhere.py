@@ -15,6 +15,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from agents.models import Agent
+from agents.services.agent_versions import record_version
 from letta_ade.llm.models import Provider
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
 from tests.support.factories import (
@@ -44,6 +46,10 @@ def furnished(browser: Client) -> dict[str, str]:
     agent = make_agent(name=MARKUP, description=MARKUP, tags=[MARKUP], model=MARKUP, system=MARKUP)
     make_block(agent=agent, label=MARKUP, value=MARKUP)
     agent.block_links.create(block=block, position=7)
+    record_version(caller, agent)
+    Agent.objects.filter(id=agent.id).update(system=f"{MARKUP}\nmore")
+    agent.refresh_from_db()
+    record_version(caller, agent)
     run = make_run(conversation=make_conversation(agent=agent), status="failed", stop_reason=MARKUP)
     make_step(run=run, model_handle=MARKUP, prompt_tokens=10)
     tool = Tool.objects.filter(workspace_id=caller.workspace_id, name="memory_insert").get()
@@ -63,12 +69,18 @@ def furnished(browser: Client) -> dict[str, str]:
         "peek": f"/agents/?peek={agent.id}",
         "new agent": "/agents/new/",
         "delete agent": f"/agents/{agent.id}/delete/",
+        "versions of agent": f"/agents/{agent.id}/versions/",
+        "version of agent": f"/agents/{agent.id}/versions/1/",
+        "search": f"/search/?q={MARKUP}".replace("&amp;", "%26amp;"),
         "inbox": f"/inbox/?agent={MARKUP}&open={MARKUP}&kind=approval",
         "blocks": "/blocks/",
         "new block": "/blocks/new/",
         "block": f"/blocks/{block.id}/",
         "version": f"/blocks/{block.id}/versions/2/",
         "value": f"/blocks/{block.id}/versions/1/?show=value",
+        "compare": f"/blocks/{block.id}/compare/1/2/",
+        "take out": f"/blocks/{block.id}/revert/?actor={caller.id}",
+        "written": f"/agents/written/{block.id}/2/",
         "delete block": f"/blocks/{block.id}/delete/",
         "tools": "/tools/",
         "tool": f"/tools/{tool.id}/",
@@ -85,7 +97,8 @@ def furnished(browser: Client) -> dict[str, str]:
 
 
 PAGES = (
-    "home", "agents", "filtered", "peek", "new agent", "delete agent", "inbox", "blocks", "new block", "block", "version", "value",
+    "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent",
+    "version of agent", "search", "inbox", "blocks", "new block", "block", "version", "value", "compare", "take out",
     "delete block", "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in",
     "missing",
 )  # fmt: skip
@@ -182,8 +195,10 @@ QUERIES = {
     "peek": 17,
     "new agent": 7,
     "blocks": 3,
-    "block": 4,
-    "version": 6,
+    "block": 9,
+    "version": 8,
+    "compare": 8,
+    "take out": 6,
     "tools": 3,
     "tool": 2,
     "account": 1,

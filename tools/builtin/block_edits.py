@@ -33,7 +33,7 @@ def edit_by_label(context: ToolContext, label: str, edit: Edit, *, is_rewrite: b
     done = edit_block(
         caller=context.caller,
         block_id=block_id,
-        edit=edit,
+        edit=_telling_of_pin(context, block_id, edit),
         origin=context.origin,
         seen_version=context.seen_versions.get(block_id),
         is_rewrite=is_rewrite,
@@ -41,6 +41,26 @@ def edit_by_label(context: ToolContext, label: str, edit: Edit, *, is_rewrite: b
     if done.has_changed:
         context.changes.append(done)
     return done.block.value
+
+
+def _telling_of_pin(context: ToolContext, block_id: str, edit: Edit) -> Edit:
+    """The edit; when it fails on a block that the agent is shown as of a pinned version, the error says what the block holds now.
+
+    Without that an agent could never find out: its prompt stays as it is.
+    """
+    if (number := context.pinned_versions.get(block_id)) is None:
+        return edit
+
+    def edit_or_tell(value: str) -> str:
+        try:
+            return edit(value)
+        except ToolError as error:
+            raise ToolError(
+                f"{error} You are shown version {number} of the block, because this conversation is pinned to it. "
+                f"The block now holds:\n{value}"
+            ) from error
+
+    return edit_or_tell
 
 
 def block_id_of(context: ToolContext, label: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from letta_ade.llm.client import ChatRequest
 from letta_ade.llm.events import ChatEvent
-from letta_ade.llm.providers import demo_answers
+from letta_ade.llm.providers import demo_answers, demo_transcript
 from letta_ade.llm.providers.demo_plan import Plan, make_plan
 from letta_ade.llm.providers.demo_turn import Turn, read_turn
 from letta_ade.llm.scripting import Call, Piece, Say, Think, play, request_data
@@ -41,6 +41,9 @@ class DemoChat:
 
 def reply_to(turn: Turn) -> Iterator[Piece]:
     """One reply: reasoning if asked for, then the next calls, or the answer when all of them returned."""
+    if turn.to_summarise is not None:
+        yield Say(text=demo_transcript.summary(turn.to_summarise))
+        return
     plan = make_plan(turn)
     if plan.thinks and not turn.done:
         yield Think(text=demo_answers.reasoning(turn, plan))

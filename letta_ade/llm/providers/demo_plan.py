@@ -41,6 +41,8 @@ class Plan:
 
 def make_plan(turn: Turn) -> Plan:
     """The same plan at every step of a turn, because it depends on what was said and not on what was done."""
+    if turn.keeps_memory:
+        return _keep_memory(turn)
     acts: list[Act] = []
     notes: list[str] = []
     slow_words = None
@@ -66,6 +68,14 @@ def make_plan(turn: Turn) -> Plan:
     return Plan(
         acts=tuple(acts), notes=tuple(notes), thinks=reading.asks_to_think(turn.text), slow_words=slow_words
     )
+
+
+def _keep_memory(turn: Turn) -> Plan:
+    """Facts of what was overheard go to the memory; then the work is done."""
+    items = list(_facts(turn.text, turn))
+    acts = [item for item in items if isinstance(item, Act)]
+    notes = [item for item in items if isinstance(item, str)]
+    return Plan(acts=(*acts, Act(tool="memory_finish_edits", arguments={})), notes=tuple(notes))
 
 
 def _plan_call(rest: str, turn: Turn, acts: list[Act], notes: list[str]) -> None:

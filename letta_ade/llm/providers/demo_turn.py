@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from letta_ade.llm.providers.demo_memory import Block, blocks_in
+from letta_ade.llm.providers.demo_transcript import (
+    asked_to_summarise,
+    is_asked_to_summarise_itself,
+    said_by_user,
+)
 
 _FINAL_TOOL = "send_message"
+#: Only those who keep the memory of others have it.
+_KEEPING_ENDS = "memory_finish_edits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,10 @@ class Turn:
     choice: str = "auto"
     chosen_tool: str | None = None
     may_call_several: bool = False
+    #: A conversation that is to be summarised; there is nothing else to do then.
+    to_summarise: str | None = None
+    #: The text was overheard: nobody waits for an answer to it.
+    keeps_memory: bool = False
 
     @property
     def answers_by_tool(self) -> bool:
@@ -46,10 +57,15 @@ def read_turn(payload: Mapping[str, Any]) -> Turn:
     current = messages[_start_of_turn(messages) :]
     choice = payload.get("tool_choice") or {}
     system = "\n".join(_text(message) for message in messages if message["role"] == "system")
+    tools = {tool["name"]: tool["parameters"] for tool in payload.get("tools") or ()}
+    text = "\n".join(_said(current))
+    keeps_memory = _KEEPING_ENDS in tools and _KEEPING_ENDS in text
     return Turn(
-        text="\n".join(_said(current)),
+        text=said_by_user(text) if keeps_memory else text,
+        keeps_memory=keeps_memory,
+        to_summarise=_to_summarise(messages, text),
         blocks=blocks_in(system),
-        tools={tool["name"]: tool["parameters"] for tool in payload.get("tools") or ()},
+        tools=tools,
         done=tuple(_calls(current)),
         choice=choice.get("mode", "auto"),
         chosen_tool=choice.get("name"),
@@ -66,6 +82,15 @@ def _start_of_turn(messages: Sequence[Mapping[str, Any]]) -> int:
         if not calls or any(call["name"] == _FINAL_TOOL for call in calls):
             return at + 1
     return 0
+
+
+def _to_summarise(messages: Sequence[Mapping[str, Any]], text: str) -> str | None:
+    if is_asked_to_summarise_itself(text):
+        said = ((message["role"], _text(message)) for message in messages[:-1])
+        return "\n".join(
+            f"{role}: {words}" for role, words in said if role in ("user", "assistant") and words
+        )
+    return asked_to_summarise(text)
 
 
 def _text(message: Mapping[str, Any]) -> str:

@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from letta_ade.core.schemas import Body, Wire
+from memory.api.schemas.block import VersionedBlock
 from memory.diffs import DiffRow
 from memory.models import Block, BlockCheckpoint, BlockVersion
+from memory.services.block_merges import hunk_data
+from memory.services.block_reverts import Reversal, Writes
 from memory.services.block_versions import BlameLine, Problem, VersionDiff, is_intact
 
 
@@ -206,6 +209,40 @@ class CreateCheckpoint(Body):
 
 class RenameCheckpoint(Body):
     name: str
+
+
+class RevertWrites(Body):
+    """Whose writes are to be taken out: of an actor, of a run, or of an actor in a run."""
+
+    actor_id: str | None = None
+    run_id: str | None = None
+    #: Only those from this time on.
+    since: datetime | None = None
+    #: The version that the caller looks at; with it a block that has moved on is 409.
+    base_version: int | None = None
+    #: Leave what others have changed since; without it such places are 409.
+    keep_clashes: bool = False
+
+    def writes(self) -> Writes:
+        """Which writes these are."""
+        return Writes(actor_id=self.actor_id, run_id=self.run_id, since=self.since)
+
+
+class RevertResponse(Wire):
+    """The block after it, and what happened. `kept`: places left as others made them."""
+
+    block: VersionedBlock
+    reverted_versions: list[int]
+    kept: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, block: Block, reversal: Reversal) -> RevertResponse:
+        """What was done to a row."""
+        return cls(
+            block=VersionedBlock.at(block),
+            reverted_versions=list(reversal.versions),
+            kept=[hunk_data(clash) for clash in reversal.kept],
+        )
 
 
 class PutBack(Body):

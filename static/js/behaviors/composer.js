@@ -9,11 +9,9 @@ function start() {
   const say = document.getElementById("say");
   const role = document.getElementById("role");
   const places = document.getElementById("queue");
-  const { agent, conversation } = document.getElementById("bench").dataset;
-  // Whose messages these are; the default conversation goes by its agent.
-  const place = conversation ? { conversation_id: conversation } : {};
-  const draftKey = `ade-draft-${conversation ?? agent}`;
-  const queueKey = `ade-queue-${conversation ?? agent}`;
+  const { conversation } = document.getElementById("bench").dataset;
+  const draftKey = `ade-draft-${conversation}`;
+  const queueKey = `ade-queue-${conversation}`;
   let queue = JSON.parse(read(queueKey) ?? "[]");
   let isSending = false;
   // The run that an answer named, until the page has seen it begin.
@@ -78,7 +76,7 @@ function start() {
     isSending = true;
     let answer = null;
     try {
-      answer = await post(form.action, { ...message, ...place });
+      answer = await post(form.action, message);
     } catch {
       giveBack(message);
       notify("bad", "The server does not answer.", "What you typed is kept. Send it when the server runs.");
@@ -137,7 +135,7 @@ function start() {
     const button = document.getElementById("stop");
     button.disabled = true;
     try {
-      const answer = await post(form.dataset.stop, place);
+      const answer = await post(form.dataset.stop, {});
       if (!answer.ok) notify("bad", "Not stopped.", answer.data.message ?? `The server answered ${answer.status}.`);
     } catch {
       notify("bad", "The server does not answer.", "The run goes on by itself.");

@@ -14,5 +14,7 @@ document.addEventListener("keydown", (event) => {
   for (const menu of open()) {
     menu.open = false;
     menu.querySelector("summary")?.focus();
+    // Else the same key would stop a run.
+    event.preventDefault();
   }
 });

@@ -28,7 +28,7 @@ document.addEventListener("htmx:wsClose", (event) => {
   const code = event.detail.event?.code;
   if (code === 4401) return location.reload();
   if (code === 4403) return refuse("This page may not follow the agent.", "Reload it to see why.");
-  if (code === 4404) return refuse("The agent was deleted.", "What you typed is kept until you leave this page.");
+  if (code === 4404) return refuse("The agent or this conversation was deleted.", "What you typed is kept until you leave this page.");
   lostAt ||= Date.now();
 });
 
@@ -138,20 +138,17 @@ function toggle(side) {
   } else bench.toggleAttribute(`data-no-${side}`);
 }
 
-const keys = document.getElementById("keys");
 document.addEventListener("keydown", (event) => {
-  if (event.metaKey || event.ctrlKey || event.altKey || keys.open) return;
+  if (event.metaKey || event.ctrlKey || event.altKey) return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) return;
   if (event.key === "[") toggle("left");
   else if (event.key === "]") toggle("right");
-  else if (event.key === "?") keys.showModal();
   else if (event.key === "/") {
     event.preventDefault();
     if (isSeen(document.querySelector(".pane-tabs"))) document.getElementById("tab-2").click();
     document.getElementById("say")?.focus();
   }
 });
-document.querySelector("[data-keys-open]")?.addEventListener("click", () => keys.showModal());
 
 // A block that a line of the transcript speaks of is shown, whichever pane is in front.
 document.addEventListener("click", (event) => {

@@ -1,0 +1,134 @@
+"""How long the server takes for each page of a full workspace.
+
+    .venv/bin/python -m tests.bench.pages [--agents 10000] [--messages 100000]
+
+Fills an empty server through its own database (rows copied from real ones), then asks for every page as a browser would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.bench.server import Report, free_port, milliseconds, process, wait_for
+
+_TIMES = 20
+_WORDS = ["tea", "pump", "invoice", "policy", "refund", "label", "photo", "order", "ticket", "winter"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agents", type=int, default=10_000)
+    parser.add_argument("--messages", type=int, default=100_000)
+    asked = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ade-bench-") as folder:
+        Path(folder).chmod(0o711)
+        os.environ["ADE_DATA_DIR"] = f"{folder}/data"
+        up = (sys.executable, "-m", "letta_ade.cli", "up", "--port", str(port))
+        with process(*up, env=dict(os.environ)) as server:
+            wait_for(f"http://127.0.0.1:{port}/v1/health/", server)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+                agent_id = begin(client)
+                fill(agents=asked.agents, messages=asked.messages)
+                measure(client, agent_id, Report())
+
+
+def begin(client: httpx.Client) -> str:
+    """One real agent that has said something; the others are its copies."""
+    body = {
+        "name": "first",
+        "model": "demo/assistant",
+        "memory_blocks": [{"label": "human", "value": "Name: Ada"}],
+    }
+    agent_id = str(client.post("/v1/agents/", json=body).json()["id"])
+    client.post(
+        f"/v1/agents/{agent_id}/messages", json={"input": "My name is Ada and I like tea."}
+    ).raise_for_status()
+    return agent_id
+
+
+def fill(*, agents: int, messages: int) -> None:
+    """Copies of the agent, each with a default conversation, a block and a run; and messages in all of them."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "letta_ade.settings"
+    from letta_ade.commands.database import database
+
+    # The server's own PostgreSQL, shared while it runs.
+    with database():
+        _fill(agents=agents, messages=messages)
+
+
+def _fill(*, agents: int, messages: int) -> None:
+    from django.db import connection
+
+    from agents.models import Agent, AgentBlock, Conversation, Message, Run
+    from memory.models import Block, BlockVersion
+
+    words = "(ARRAY['" + "','".join(_WORDS) + "'])[1 + n % 10]"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE made AS SELECT n, gen_random_uuid() AS u FROM generate_series(1, %s) n",
+            [agents],
+        )
+        copy(cursor, Agent, {"id": "'agent-' || u", "name": f"{words} || ' desk ' || n"})
+        copy(cursor, Conversation, {"id": "'conv-' || u", "agent_id": "'agent-' || u"})
+        copy(cursor, Block, {"id": "'block-' || u", "label": f"{words} || '_' || n"})
+        copy(cursor, BlockVersion, {"id": "'block_hist-' || u", "block_id": "'block-' || u"})
+        copy(cursor, AgentBlock, {"agent_id": "'agent-' || u", "block_id": "'block-' || u", "position": "0"})
+        own = {"agent_id": "'agent-' || u", "conversation_id": "'conv-' || u"}
+        copy(cursor, Run, {"id": "'run-' || u", **own})
+        for _ in range(max(1, messages // agents)):
+            said = f"'About the ' || {words} || ' and ' || (ARRAY['{_WORDS[3]}','{_WORDS[1]}'])[1 + n % 2] || ' of ' || n"
+            changes = {
+                "id": "'message-' || gen_random_uuid()",
+                **own,
+                "text": said,
+                "run_id": "NULL",
+                "step_id": "NULL",
+            }
+            copy(cursor, Message, {**changes, "created_at": "now() - random() * interval '30 days'"})
+        cursor.execute("ANALYZE")
+
+
+def copy(cursor: Any, model: Any, changes: dict[str, str]) -> None:
+    """One row of the model for each of `made`, like its first row but for these columns."""
+    automatic = {"search"} | ({"id"} if "id" not in changes else set())
+    names = [field.column for field in model._meta.concrete_fields if field.column not in automatic]
+    values = [changes.get(name, f'source."{name}"') for name in names]
+    table, columns = model._meta.db_table, ", ".join(f'"{name}"' for name in names)
+    cursor.execute(
+        f"INSERT INTO {table} ({columns}) SELECT {', '.join(values)} "
+        f"FROM (SELECT * FROM {table} ORDER BY 1 LIMIT 1) source, made"
+    )
+
+
+def measure(client: httpx.Client, agent_id: str, report: Report) -> None:
+    for name, address in (
+        ("home", "/"),
+        ("agents", "/agents/"),
+        ("agents, filtered by a word", "/agents/?q=policy"),
+        ("workbench", f"/agents/{agent_id}/"),
+        ("blocks", "/blocks/"),
+        ("blocks, searched", "/blocks/?q=policy"),
+        ("tools", "/tools/"),
+        ("inbox", "/inbox/"),
+        ("palette, nothing typed", "/search/"),
+        ("palette, a common word", "/search/?q=policy"),
+        ("palette, a rare word", "/search/?q=desk+9999"),
+        ("palette, a word that is not there", "/search/?q=zebra"),
+        ("settings", "/settings/about/"),
+    ):
+        taken = milliseconds(lambda address=address: client.get(address).raise_for_status(), _TIMES)  # type: ignore[misc]  # mypy: default
+        report.times(name, taken, "aim 50 ms")
+
+
+if __name__ == "__main__":
+    main()
