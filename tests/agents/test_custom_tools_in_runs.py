@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from agents.models import Agent, Message, Run
+from agents.runtime.events import BlockChanged
 from agents.services import execution
 from agents.services.agents import AgentDraft, create_agent
 from letta_ade.llm.testing import ScriptedModel, installed, text, tool_call
@@ -128,7 +130,7 @@ async def test_the_client_updates_the_memory_of_its_agent(agent: Agent, model: S
     await send(agent, "I am Grace")
     [row] = await returned(agent)
     assert row["text"] == "Memory updated", row
-    version = await db(lambda: BlockVersion.objects.order_by("-number").first())
+    version = await db(lambda: BlockVersion.objects.latest("number"))
     assert (version.value, version.actor_id) == ("Name: Grace", agent.id)
 
 
@@ -215,7 +217,7 @@ async def test_agent_state_that_a_tool_changes_is_written_back(agent: Agent, mod
     assert row["text"] == agent.name
     block = await db(lambda: Block.objects.get(label="human"))
     assert block.value == "Name: Ada\nLikes tea"
-    assert [event.label for event in told.events if type(event).__name__ == "BlockChanged"] == ["human"]
+    assert [event.label for event in told.events if isinstance(event, BlockChanged)] == ["human"]
 
 
 async def test_a_tool_that_raises_is_a_return_with_the_lines_of_its_source(
@@ -276,7 +278,7 @@ async def test_parallel_tools_run_at_the_same_time(agent: Agent, model: Scripted
     """
     for name, other in (("one", "two"), ("two", "one")):
         code = source.format(name=name, other=other)
-        await db(lambda code=code: give(agent, code, enable_parallel_execution=True))
+        await db(partial(give, agent, code, enable_parallel_execution=True))
     model.add([tool_call("one"), tool_call("two")], text("Done"))
     await send(agent, "Go")
     assert "met" in [row["text"] for row in await returned(agent)]
