@@ -304,6 +304,17 @@ LEASE_SECONDS = env_int("ADE_LEASE_SECONDS", 30, least=3, most=3600)
 #: A tool that built-in code runs (not the sandbox) may take this long.
 TOOL_TIMEOUT_SECONDS = env_int("TOOL_SANDBOX_TIMEOUT", 180, least=1, most=3600)
 # Tools that users write (tools/sandbox)
+#: Where they run: here, or at E2B.
+SANDBOX = env("ADE_SANDBOX", "local")
+if SANDBOX not in {"local", "e2b"}:
+    raise ImproperlyConfigured(f"ADE_SANDBOX must be local or e2b, not {SANDBOX!r}.")
+E2B_API_KEY = env("E2B_API_KEY")
+E2B_TEMPLATE = env("E2B_TEMPLATE")
+E2B_DOMAIN = env("E2B_DOMAIN")
+E2B_API_URL = env("E2B_API_URL")
+E2B_SANDBOX_URL = env("E2B_SANDBOX_URL")
+if SANDBOX == "e2b" and not E2B_API_KEY:
+    raise ImproperlyConfigured("ADE_SANDBOX=e2b needs E2B_API_KEY.")
 #: Run them also where nothing stands between them and this server.
 ALLOW_UNSANDBOXED = env_flag("ADE_ALLOW_UNSANDBOXED")
 #: Parts of the sandbox that are left out: bubblewrap, namespaces, landlock, seccomp.

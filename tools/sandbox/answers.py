@@ -38,6 +38,11 @@ def result_of(head: dict[str, Any], body: bytes, *, limits: Limits, mask: Mask) 
     )
 
 
+def with_log(result: SandboxResult, log: str | None) -> SandboxResult:
+    """The result with what installing said."""
+    return replace(result, install_log=log)
+
+
 def _read(
     head: dict[str, Any], said: bytes, limits: Limits
 ) -> tuple[Any, SandboxError | None, dict[str, str]]:

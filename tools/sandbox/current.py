@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from django.conf import settings
+
+from tools.sandbox import e2b
 from tools.sandbox.local import LocalSandbox
 from tools.sandbox.port import Isolation, Sandbox
 
@@ -14,17 +17,17 @@ _local: LocalSandbox | None = None
 
 def sandbox() -> Sandbox:
     """The sandbox in which tools of this server run. Nothing is started before the first call."""
-    return _local_sandbox()
+    return e2b.E2bSandbox() if settings.SANDBOX == "e2b" else _local_sandbox()
 
 
 async def isolation() -> Isolation:
     """What stands between a tool and this server. Starts what is needed to find out."""
-    return await asyncio.to_thread(_local_sandbox().isolation)
+    return await asyncio.to_thread(isolation_now)
 
 
 def isolation_now() -> Isolation:
     """The same for a thread without an event loop."""
-    return _local_sandbox().isolation()
+    return e2b.isolation() if settings.SANDBOX == "e2b" else _local_sandbox().isolation()
 
 
 async def close_sandbox() -> None:

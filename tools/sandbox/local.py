@@ -10,7 +10,6 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,23 +20,13 @@ from tools.sandbox import answers, egress, place, requirements, zygotes
 from tools.sandbox.doors import serve_door
 from tools.sandbox.inside import frames
 from tools.sandbox.isolation import isolation_of
+from tools.sandbox.jobs import environment_of, job_of
 from tools.sandbox.masking import Mask
 from tools.sandbox.port import Isolation, SandboxError, SandboxRequest, SandboxResult
 from tools.sandbox.zygotes import Facts, Folders, Zygote, ZygoteFailed
 
 logger = logging.getLogger(__name__)
 
-#: What every call finds in its environment; PATH and LANG are all that it has of a machine.
-_BASE_ENVIRONMENT = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "LANG": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONWARNINGS": "ignore",
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "NO_COLOR": "1",
-    "TERM": "dumb",
-}
 #: The keeper ends a call that is too long; a keeper that does not answer is ended after so much more.
 _SPARE_SECONDS = 15.0
 _CANCEL_SECONDS = 5.0
@@ -169,29 +158,17 @@ class LocalSandbox:
                 if facts.private_root
                 else packages
             ]
-        given = {**request.environment, **request.secrets}
         has_network = request.network and facts.net != "none"
         port = (facts.port or (self._proxy.port if self._proxy else None)) if has_network else None
-        limits = {name: getattr(request.limits, name) for name in request.limits.__slots__}
         readable = [*place.readable_paths(), *environments]
         if request.language != "python":
             readable.append(os.fspath(place.NODE_RUNNER))
         return {
+            **job_of(request, environment_of(request, proxy_port=port)),
             "name": secrets.token_hex(8),
-            "language": request.language,
-            "source": request.source,
-            "function": request.function,
-            "filename": "tool.py" if request.function is not None else "script.py",
-            "arguments": dict(request.arguments),
-            "schema": request.args_json_schema,
-            "agent_id": request.agent_id,
-            "agent_state": request.agent_state,
-            "environment": _environment(request, given, port),
-            "packages": _python_path(),
+            "packages": place.package_folders(),
             "environments": environments,
             "has_door": request.api is not None,
-            "has_own_key": "LETTA_API_KEY" in given,
-            "limits": limits,
             "readable": readable,
             "user": zygotes.FIRST_USER + next(self._users),
             "proxy_port": port,
@@ -233,32 +210,6 @@ async def _read_frame(reader: asyncio.StreamReader) -> tuple[dict[str, Any], byt
     sizes = frames.unpack_lengths(await reader.readexactly(frames.HEAD.size))
     head: dict[str, Any] = json.loads(await reader.readexactly(sizes[0]))
     return head, await reader.readexactly(sizes[1])
-
-
-def _python_path() -> list[str]:
-    return [*place.package_folders()]
-
-
-def _environment(request: SandboxRequest, given: Mapping[str, str], port: int | None) -> dict[str, str]:
-    own = {
-        "LETTA_AGENT_ID": request.agent_id,
-        "LETTA_TOOL_ID": request.tool_id,
-        "LETTA_PROJECT_ID": request.project_id,
-        "PROJECT_ID": request.project_id,
-    }
-    proxy = {}
-    if port is not None:
-        address = f"http://127.0.0.1:{port}"
-        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
-        proxy = dict.fromkeys(names, address) | {"NODE_USE_ENV_PROXY": "1"}
-    named = {name: value for name, value in own.items() if value is not None}
-    # A name with "=" or a null in either cannot be in an environment at all.
-    fit = {
-        name: value
-        for name, value in given.items()
-        if name and "=" not in name and "\0" not in name and "\0" not in value
-    }
-    return {**_BASE_ENVIRONMENT, **proxy, **fit, **named}
 
 
 def _node_command(request: SandboxRequest) -> list[str]:

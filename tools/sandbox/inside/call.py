@@ -47,11 +47,11 @@ def become(job: dict[str, Any], powers: Powers, *, tmp: str, ends: dict[int, int
         _close_others(ends)
         os.chdir(tmp)  # only now: the folder belongs to the account of the call
     except BaseException as error:
-        _tell({"setup": f"{type(error).__name__}: {error}"})
+        tell(RESULT, {"setup": f"{type(error).__name__}: {error}"})
         os._exit(1)
     if job["language"] != "python":
         _become_node(job)
-    _tell(_answer(job))
+    tell(RESULT, answer(job))
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -89,16 +89,17 @@ def _become_node(job: dict[str, Any]) -> NoReturn:
     os.execv(job["node"][0], job["node"])
 
 
-def _tell(answer: dict[str, Any]) -> None:
-    data = json.dumps(answer).encode()
+def tell(end: int, told: dict[str, Any]) -> None:
+    """Write the answer to this descriptor."""
+    data = json.dumps(told).encode()
     try:
         while data:
-            data = data[os.write(RESULT, data) :]
+            data = data[os.write(end, data) :]
     except OSError:
         pass  # whoever listened has gone, or the tool has closed it; then there is no answer
 
 
-def _answer(job: dict[str, Any]) -> dict[str, Any]:
+def answer(job: dict[str, Any]) -> dict[str, Any]:
     """What the call returned or raised. The traceback goes to stderr, the tool's own lines only."""
     name = job["filename"]
     try:
