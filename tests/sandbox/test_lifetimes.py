@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from letta_ade.cli import ROOT
 from tests.support.sandboxes import Python, asked, python_for_everybody
-from tools.sandbox import current
+from tools.sandbox import current, zygotes
 from tools.sandbox.inside.watch import Watch
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
@@ -86,6 +87,23 @@ async def ended(descriptor: int) -> None:
     await gone.wait()
     loop.remove_reader(descriptor)
     os.close(descriptor)
+
+
+async def test_folders_that_nobody_holds_are_removed(sandbox, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, ours = tmp_path / "ade-sandbox-left", tmp_path / "another"
+    for folder in (left, ours):
+        folder.mkdir()
+        (folder / "log").touch()
+    current.shut_down_sandbox()
+    assert (await current.sandbox().run(asked("def f():\n    return 1\n"))).value == 1
+    assert not left.exists()
+    assert ours.exists()
+    [living] = tmp_path.glob("ade-sandbox-*")
+    zygotes.clear_up()
+    assert living.exists()
+    current.shut_down_sandbox()
+    assert not living.exists()
 
 
 async def test_a_zygote_that_has_died_is_replaced(sandbox) -> None:

@@ -61,7 +61,10 @@ class LocalSandbox:
         room = self._places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(settings.SANDBOX_CALLS))
         async with room:
             try:
-                zygote = await asyncio.to_thread(self._zygote, request.network)
+                # Without a thread where there is nothing to wait for.
+                zygote = self._living(request.network)
+                if zygote is None:
+                    zygote = await asyncio.to_thread(self._zygote, request.network)
             except ZygoteFailed as error:
                 return _failed("unavailable", "NoSandbox", str(error))
             if refusal := _refusal(zygote.facts, request):
@@ -95,27 +98,32 @@ class LocalSandbox:
         with self._lock:
             return [zygote.pid for zygote in self._zygotes.values()]
 
+    def _living(self, network: bool) -> Zygote | None:
+        found = self._zygotes.get(network)
+        return found if found is not None and found.is_alive else None
+
     def _zygote(self, network: bool) -> Zygote:
         """The zygote for calls with or without a network. Raises ZygoteFailed."""
         with self._lock:
-            found = self._zygotes.get(network)
-            if found is not None and not found.is_alive:
-                found.close()
-                found = None
+            found = self._living(network)
             if found is None:
+                if (dead := self._zygotes.pop(network, None)) is not None:
+                    dead.close()
                 try:
                     folders = Folders.make()
                 except OSError as error:
                     raise ZygoteFailed(f"{error.filename}: {error.strerror}") from error
                 found = zygotes.start(network=network, folders=folders)
-                self._zygotes[network] = found
                 _log(isolation_of(found.facts, None))
                 if network and found.facts.net != "none":
                     self._proxy = self._proxy or egress.Proxy()
                     self._proxy.serve(found.listener)
+                # Only now: who finds it does not wait for us.
+                self._zygotes[network] = found
             return found
 
     async def _call(self, zygote: Zygote, request: SandboxRequest, packages: str | None) -> SandboxResult:
+        job = frames.pack(self._job(zygote.facts, request, packages))
         ours, theirs = socket.socketpair()
         door, their_door = socket.socketpair() if request.api is not None else (None, None)
         try:
@@ -130,17 +138,16 @@ class LocalSandbox:
             theirs.close()
             if their_door is not None:
                 their_door.close()
-        job = self._job(zygote.facts, request, packages)
         serving = None
         if door is not None and request.api is not None:
             serving = asyncio.create_task(serve_door(door, request.api))
         try:
-            head, body = await _exchange(ours, frames.pack(job), request.limits.seconds + _SPARE_SECONDS)
+            head, body = await _exchange(ours, job, request.limits.seconds + _SPARE_SECONDS)
         except EOFError:
             return _failed("killed", "SandboxEnded", "the sandbox ended before the tool returned.")
         except TimeoutError:
             # Its keeper hangs, which nothing but the end of all of them helps against.
-            zygote.close()
+            await asyncio.to_thread(zygote.close)
             return _failed(
                 "timeout", "Timeout", f"the tool timed out after {request.limits.seconds:g} seconds."
             )

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 FIRST_USER, USERS = 61_184, 4_000
 _START_SECONDS = 20.0
 _STOP_SECONDS = 3.0
+#: Of the names of their folders.
+_PREFIX = "ade-sandbox-"
 #: What a zygote complains of, in its folder.
 _LOG = "log"
 
@@ -149,6 +151,7 @@ class Zygote:
 
 def start(*, network: bool, folders: Folders) -> Zygote:
     """A zygote in the best surroundings that this machine gives. Raises ZygoteFailed when none works."""
+    clear_up()
     refusals: list[str] = []
     for way in _ways():
         try:
@@ -174,7 +177,7 @@ def _ways() -> list[str]:
 
 
 def _start(way: str, *, network: bool, folders: Folders) -> Zygote:
-    folder = Path(tempfile.mkdtemp(prefix="ade-sandbox-"))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     folder.chmod(0o711)  # calls of other accounts pass through it to their own
     ours, theirs = socket.socketpair()
     command = place.zygote_command(theirs.fileno())
@@ -187,6 +190,9 @@ def _start(way: str, *, network: bool, folders: Folders) -> Zygote:
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY) if os.path.isdir("/proc") else None
     try:
         with (folder / _LOG).open("wb") as log:
+            _lock(
+                log.fileno()
+            )  # held until the zygote and all its keepers have ended: it is their stderr too
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -213,6 +219,25 @@ def _start(way: str, *, network: bool, folders: Folders) -> Zygote:
         theirs.close()
         if proc is not None:
             os.close(proc)
+
+
+def clear_up() -> None:
+    """Remove the folders of zygotes that have ended without their server, which was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            if folder.lstat().st_uid != os.geteuid():
+                continue
+            with (folder / _LOG).open("rb") as log:
+                _lock(log.fileno())
+        except OSError:
+            continue  # it lives, or has just begun
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(descriptor: int) -> None:
+    import fcntl  # not on Windows, where there is no sandbox either
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _order(way: str, *, network: bool, folder: Path, folders: Folders, proc: int | None) -> dict[str, Any]:
