@@ -19,6 +19,7 @@ from agents.api.agents import router as agents
 from agents.api.all_messages import older_router as older_search
 from agents.api.all_messages import router as all_messages
 from agents.api.approvals import router as approvals
+from agents.api.block_bulk import router as block_bulk
 from agents.api.block_sharing import router as block_sharing
 from agents.api.blocks import router as blocks_of_agents
 from agents.api.compaction import conversation_router as compaction_of_conversations
@@ -45,8 +46,11 @@ from letta_ade.core.version import product_version
 from letta_ade.llm.api.models import router as models
 from letta_ade.llm.api.providers import router as providers
 from letta_ade.llm.errors import ModelError
+from memory.api.block_files import router as block_files
 from memory.api.block_versions import router as block_versions
 from memory.api.blocks import router as blocks
+from memory.api.proposals import router as proposals
+from memory.api.proposals import router_of_blocks as proposals_of_blocks
 from tools.api.tools import router as tools
 
 logger = logging.getLogger(__name__)
@@ -92,8 +96,13 @@ api.add_router("/conversations", conversations, tags=["conversations"])
 api.add_router("/conversations", conversation_messages, tags=["conversations"])
 api.add_router("/blocks", blocks_of_agents, tags=["blocks"])
 api.add_router("/blocks", block_sharing, tags=["blocks"])
+# Before the single blocks, whose ids stand in the same place.
+api.add_router("/blocks", block_bulk, tags=["blocks"])
+api.add_router("/blocks", block_files, tags=["blocks"])
 api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
+api.add_router("/blocks", proposals_of_blocks, tags=["blocks"])
+api.add_router("/proposals", proposals, tags=["blocks"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])

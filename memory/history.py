@@ -36,9 +36,20 @@ class VersionFacts:
     restored_from: int | None = None
     unseen_dropped: int = 0
     line_changes: list[list[int]] | None = None
+    proposal_id: str | None = None
+    approved_by_id: str | None = None
+    approved_by_name: str | None = None
 
 
-_LATER_FACTS = ("act", "restored_from", "unseen_dropped", "line_changes")
+_LATER_FACTS = (
+    "act",
+    "restored_from",
+    "unseen_dropped",
+    "line_changes",
+    "proposal_id",
+    "approved_by_id",
+    "approved_by_name",
+)
 
 
 def chain_hash(prev_hash: str, facts: VersionFacts) -> str:

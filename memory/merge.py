@@ -72,6 +72,19 @@ class Merge:
         return "\n".join(line for part in self.parts if isinstance(part, Agreed) for line in part.lines)
 
 
+def join_insertions(merge: Merge) -> Merge:
+    """The merge with both lines wherever both only added some at one place: theirs, then mine."""
+    parts: list[Agreed | Clash] = []
+    for part in merge.parts:
+        if isinstance(part, Clash) and not part.base:
+            _agree(parts, [*part.theirs, *part.mine])
+        elif isinstance(part, Agreed):
+            _agree(parts, part.lines)
+        else:
+            parts.append(part)
+    return Merge(parts=tuple(parts))
+
+
 def merge_texts(*, base: str, mine: str, theirs: str) -> Merge:
     """What becomes of `base` when both changes are made.
 

@@ -10,6 +10,7 @@ from letta_ade.accounts.auth import Caller
 from memory.models import Archive, Block
 from memory.services.block_writes import Origin
 from memory.services.blocks import BlockEdit
+from memory.services.proposals import Cause
 from tools.custom import CallScope, CustomTool
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
@@ -51,6 +52,8 @@ class ToolContext:
     detach_block: Callable[[str], None] | None = None
     #: Texts of the messages with which the run began, in order.
     input_texts: tuple[str, ...] = ()
+    #: What led to the call, for an edit that waits for approval.
+    find_cause: Callable[[], Cause] = Cause
     #: What the run remembers of how it came about (`Run.metadata`).
     run_metadata: Mapping[str, Any] = field(default_factory=dict)
     #: The tool itself, where a user wrote it.

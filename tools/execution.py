@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +17,7 @@ from psycopg.errors import DeadlockDetected
 from letta_ade.core import threads
 from letta_ade.core.database import is_away
 from letta_ade.core.errors import AdeError
-from memory.services.blocks import edit_block
+from tools.builtin.block_edits import change_by_label, waiting_notice
 from tools.coercion import MissingArguments, check_arguments, coerce_arguments
 from tools.context import ToolContext
 from tools.custom import CustomTool, call_custom, error_text, error_text_of, outputs_of
@@ -145,28 +147,24 @@ def _custom_outcome(context: ToolContext, arguments: dict[str, Any], prepared: A
     if result.error is not None:
         text = error_text_of(context.tool_name, result.error)
         return ToolOutcome(value_text=text, is_error=True, stdout=stdout, stderr=stderr)
-    with transaction.atomic():
-        for label, value in result.changed_blocks.items():
-            _write_block(context, label, value)
     text = _cut(returned_text(result.value), context.return_char_limit)
+    if result.changed_blocks:
+        with transaction.atomic():
+            text = "\n".join([text, *_write_blocks(context, result.changed_blocks)])
     return ToolOutcome(value_text=text, stdout=stdout, stderr=stderr)
 
 
-def _write_block(context: ToolContext, label: str, value: str) -> None:
-    """Write what a tool made of a block of its `agent_state`. Raises ToolError and what `edit_block` does."""
-    block_id = context.block_ids.get(label)
-    if block_id is None:
-        raise ToolError(f"the tool changed the memory block {label!r}, which the agent has no more.")
-    edited = edit_block(
-        caller=context.caller,
-        block_id=block_id,
-        edit=lambda _: value,
-        origin=context.origin,
-        seen_version=context.seen_versions.get(block_id),
-        is_rewrite=True,
-    )
-    if edited.has_changed:
-        context.changes.append(edited)
+def _write_blocks(context: ToolContext, values: Mapping[str, str]) -> list[str]:
+    """Write what a tool made of the blocks of its `agent_state`; what the model must know of edits that wait for approval."""
+    edits = [
+        change_by_label(context, label, partial(_rewritten, value), is_rewrite=True)
+        for label, value in values.items()
+    ]
+    return [waiting_notice(edit.proposal) for edit in edits if edit.proposal is not None]
+
+
+def _rewritten(value: str, old: str) -> str:
+    return value
 
 
 def _failed(tool_name: str, error: Exception) -> ToolOutcome:

@@ -10,7 +10,7 @@ from agents.api.schemas.agent import AgentState
 from agents.services import agent_blocks
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.schemas import AgentId, BlockId, PageQuery, respond
-from memory.api.preconditions import base_version_of, respond_block
+from memory.api.preconditions import base_version_of, respond_block, respond_change
 from memory.api.schemas.block import BlockResponse, UpdateBlock, VersionedBlock
 
 router = Router()
@@ -52,4 +52,4 @@ def update_agent_block(
         changes=body.changes(),
         base_version=base_version_of(request, body.base_version),
     )
-    return respond_block(change.block, merged_with=change.merged_with)
+    return respond_change(change)

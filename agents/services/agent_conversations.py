@@ -13,7 +13,8 @@ from agents.models import Conversation
 from agents.services import conversations
 from agents.services.agents import get_agent_for, tell
 from agents.services.conversation_model import ModelOverride, check_override
-from agents.services.conversations import find_conversation
+from agents.services.conversations import find_conversation, get_default_conversation
+from agents.services.decision_notes import hand_over_untold
 from agents.services.isolated_blocks import delete_isolated, isolate
 from agents.services.leases import keep_runs_out
 from letta_ade.accounts.auth import Caller
@@ -160,6 +161,7 @@ def delete_conversation(*, caller: Caller, conversation_id: str, agent_id: str |
     with transaction.atomic():
         conversation = keep_runs_out(found)
         delete_isolated(caller=caller, conversation=conversation)
+        hand_over_untold(source=conversation, target=get_default_conversation(found.agent))
         conversation.deleted_at = timezone.now()
         conversation.last_updated_by_id = caller.id
         conversation.save(update_fields=["deleted_at", "last_updated_by_id", "updated_at"])

@@ -6,6 +6,7 @@ from agents.models import Agent, Run
 from agents.services.isolated_blocks import delete_isolated
 from agents.services.leases import ask_to_stop
 from letta_ade.accounts.auth import Caller
+from memory.services.proposals import withdraw_of_agent
 
 
 def stop_runs(agent: Agent) -> None:
@@ -20,4 +21,7 @@ def delete_rows(caller: Caller, agent: Agent) -> None:
     list(Run.objects.select_for_update().filter(agent=agent).values_list("id"))
     for conversation in agent.conversations.exclude(block_links=None):
         delete_isolated(caller=caller, conversation=conversation)
+    agent_id = agent.id
     agent.delete()
+    # Last: whoever decides about them has locked a block first, as those who delete one do.
+    withdraw_of_agent(workspace_id=agent.workspace_id, agent_id=agent_id)

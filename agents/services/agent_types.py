@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agents.models.agent import AgentType
+from agents.models.agent import Agent, AgentType
+from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid, Unprocessable
 
 
@@ -122,6 +123,18 @@ MULTI_AGENT_TOOLS = (
 def facts_of(agent_type: str) -> TypeFacts:
     """The facts of a type that `check_type` has let through."""
     return FACTS[AgentType(agent_type)]
+
+
+def as_caller(agent: Agent) -> Caller:
+    """The agent itself, as its tools act."""
+    return Caller(
+        workspace_id=agent.workspace_id,
+        id=agent.id,
+        name=agent.name,
+        role="editor",
+        kind="agent",
+        is_background=agent.agent_type in BACKGROUND_TYPES,
+    )
 
 
 def check_type(agent_type: str, *, enable_sleeptime: bool | None) -> None:

@@ -9,7 +9,7 @@ from agents.models import Agent, Conversation, ConversationBlock
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid
 from memory.models import Block
-from memory.services.blocks import BlockDraft, create_block, delete_block
+from memory.services.blocks import BlockDraft, create_block, remove_block
 
 
 def isolate(*, caller: Caller, agent: Agent, conversation: Conversation, labels: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ def delete_isolated(*, caller: Caller, conversation: Conversation) -> None:
     """Delete the copies of a conversation that is deleted; one that somebody has attached to an agent stays. In a transaction."""
     private = conversation.block_links.filter(block__agent_links=None).values_list("block_id", flat=True)
     for block_id in list(private):
-        delete_block(caller=caller, block_id=block_id)
+        remove_block(caller=caller, block_id=block_id)
 
 
 def isolated_ids(conversation_ids: Iterable[str]) -> dict[str, list[str]]:
@@ -62,6 +62,7 @@ def _draft(block: Block) -> BlockDraft:
         limit=block.limit,
         description=block.description,
         read_only=block.read_only,
+        policy=block.policy,
         metadata=block.metadata,
         tags=tuple(block.tags),
         hidden=block.hidden,

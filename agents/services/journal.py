@@ -35,10 +35,12 @@ from agents.runtime.ports import (
 from agents.services import run_rows
 from agents.services.agent_archives import ensure_archive
 from agents.services.agent_blocks import attach_block, detach_block
+from agents.services.agent_types import as_caller
 from agents.services.background_turns import count_turn
 from agents.services.block_pins import about_pins
 from agents.services.compaction_rows import context_items, write_compaction
 from agents.services.context import searchable_text, text_content
+from agents.services.decision_notes import DecisionNote, find_cause, mark_told
 from agents.services.leases import LeaseLost
 from agents.services.run_ends import announce_end
 from agents.services.run_rows import end_run_row
@@ -96,6 +98,8 @@ class OpenRun:
     custom_tools: Mapping[str, CustomTool] = field(default_factory=dict)
     #: Tools whose calls may run at the same time.
     parallel_tools: frozenset[str] = frozenset()
+    #: Stands before the inputs, and is stored with them.
+    note: DecisionNote | None = None
     #: Answers to calls that waited; stored with what the calls return.
     answers: list[Message] = field(default_factory=list)
     model_endpoint: str | None = None
@@ -341,12 +345,20 @@ class RisingClock:
 def _input_rows(opened: OpenRun, step: StepEnd, clock: RisingClock) -> list[Message]:
     if opened.has_stored_inputs or step.is_repeated:
         return []
+    # Of a step that failed nothing is in context: what was decided is told by the next run.
+    note = opened.note if step.status != "failed" else None
+    if note is not None:
+        note.message.created_at = clock.next()
     for row in opened.inputs:
         row.created_at = clock.next()
         row.step_id = step.step_id
         row.is_err = step.status == "failed"
         row.text = searchable_text(row.content)
-    return opened.inputs
+    if note is None:
+        return opened.inputs
+    note.message.step_id = step.step_id
+    mark_told(note)
+    return [note.message, *opened.inputs]
 
 
 def _keep_inputs(opened: OpenRun, clock: RisingClock) -> None:
@@ -422,9 +434,7 @@ def _block_changed(step_id: str, tool_call_id: str, edit: BlockEdit) -> BlockCha
 def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: PlannedCall) -> ToolContext:
     agent = opened.agent
     return ToolContext(
-        caller=Caller(
-            workspace_id=agent.workspace_id, id=agent.id, name=agent.name, role="editor", kind="agent"
-        ),
+        caller=as_caller(agent),
         agent_id=agent.id,
         agent_name=agent.name,
         conversation_id=opened.conversation.id,
@@ -446,6 +456,7 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         attach_block=lambda block: _attach_block(opened, block),
         detach_block=lambda block_id: _detach_block(opened, block_id),
         run_metadata=opened.run.metadata,
+        find_cause=lambda: find_cause(opened.conversation, opened.inputs),
         input_texts=tuple(searchable_text(row.content) for row in opened.inputs),
     )
 

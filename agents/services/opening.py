@@ -32,6 +32,7 @@ from agents.services.compaction_settings import read_settings
 from agents.services.context import ContextMessage, load_context, to_chat_message
 from agents.services.conversation_model import model_in
 from agents.services.conversations import get_conversation_with_agent
+from agents.services.decision_notes import load_note
 from agents.services.journal import OpenRun, without_nulls
 from agents.services.run_requests import AnswersInput, InputMessage, RunRequest
 from agents.services.runs import find_same_request
@@ -361,6 +362,7 @@ def _furnish(
         memory=memory,
         current_id=context[0].message_id if context and context[0].position == 0 else None,
     )
+    note = load_note(agent=agent, conversation=conversation, run_id=run.id) if is_new_turn else None
     open_run = OpenRun(
         caller=checked.caller,
         agent=agent,
@@ -368,6 +370,7 @@ def _furnish(
         run=run,
         lease=lease,
         inputs=checked.inputs,
+        note=note,
         answers=[_answer_row(checked, answers.items)] if answers.items else [],
         next_position=max((entry.position for entry in context), default=0) + 1,
         last_message_at=conversation.last_message_at,
@@ -382,14 +385,19 @@ def _furnish(
     )
     chat = [entry.chat for entry in context if entry.position > 0]
     chat.insert(0, _system_of(checked.request, system.new_text, context))
-    snapshot = _snapshot(checked, chat, tools, answers)
+    inputs = [*([note.message] if note is not None else []), *checked.inputs]
+    snapshot = _snapshot(checked, chat, tools, answers, inputs)
     if not is_new_turn:
         snapshot = replace(snapshot, past_calls=past_calls(chat))
     return OpenedRun(open_run=open_run, snapshot=snapshot, model=checked.model.chat)
 
 
 def _snapshot(
-    checked: Checked, chat: Sequence[ChatMessage], tools: Sequence[Tool], answers: _Answers
+    checked: Checked,
+    chat: Sequence[ChatMessage],
+    tools: Sequence[Tool],
+    answers: _Answers,
+    inputs: Sequence[Message],
 ) -> Snapshot:
     agent, request, window = checked.agent, checked.request, checked.model.context_window
     pending = None
@@ -411,8 +419,8 @@ def _snapshot(
         timezone=agent.timezone,
         compaction=read_settings(agent.compaction_settings),
         has_own_system=request.override_system is not None,
-        inputs=tuple(to_chat_message(row) for row in checked.inputs),
-        input_data=tuple(row.to_data() for row in checked.inputs),
+        inputs=tuple(to_chat_message(row) for row in inputs),
+        input_data=tuple(row.to_data() for row in inputs),
         pending=pending,
     )
 

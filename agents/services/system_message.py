@@ -13,13 +13,14 @@ from django.utils import timezone
 from agents.models import Agent, ContextEntry, Conversation, Message
 from agents.runtime.system_prompt import PromptSource, compile_system_prompt
 from agents.runtime.tool_rules import Rule
-from agents.services.agent_types import facts_of
+from agents.services.agent_types import as_caller, facts_of
 from agents.services.context import text_content
 from agents.services.conversation_model import provider_type_in
 from letta_ade.core.errors import NotFound
 from letta_ade.core.rows import Select
 from memory.models import Block, BlockVersion, Passage
 from memory.rendering import BlockView
+from memory.services.block_policies import policy_of
 
 _BLOCK = Select(Block, "block")
 #: Those that a conversation has of its own come last.
@@ -101,7 +102,7 @@ def _at(block: Block, version: BlockVersion) -> Block:
 
 def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory) -> PromptSource:
     """What the system message of this conversation is compiled from now."""
-    facts = facts_of(agent.agent_type)
+    facts, caller = facts_of(agent.agent_type), as_caller(agent)
     endpoint_type = provider_type_in(conversation, agent)
     return PromptSource(
         system=agent.system,
@@ -114,7 +115,7 @@ def prompt_source(agent: Agent, conversation: Conversation, memory: AgentMemory)
                 value=block.value,
                 description=block.description,
                 limit=block.limit,
-                read_only=block.read_only,
+                read_only=policy_of(block, caller) == "read_only",
             )
             for block in memory.blocks
         ),

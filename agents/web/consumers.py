@@ -93,6 +93,8 @@ class WorkbenchConsumer(PatientConsumer):
                     self.spawn(self._redraw_marked(message["compaction_id"]))
             case "block_changed" if self._is_older(message["block_id"], message["version"]):
                 self._want(message["block_id"])
+            case "proposal_changed":
+                self._want(message["block_id"])
             case "agent_changed" if message["agent_id"] == self.bench.agent.id:
                 self._want("agent", "waiting")
 

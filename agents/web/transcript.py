@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from agents.models import Message, Step
 from agents.services.approvals import CANCELLED, EXPIRED
+from agents.services.decision_notes import read_note
 from agents.web.code_pieces import CodePiece, arguments_line, code_pieces
 from agents.web.compaction_items import CompactionItem
 from agents.web.context_places import Place
@@ -251,7 +252,17 @@ def remark_on(attempts: int) -> str:
 def input_from(
     message: Message, names: Mapping[str, str], default_name: str = "", place: Place = ""
 ) -> InputItem:
-    """The message of a request."""
+    """The message of a request, or what this server put before it."""
+    if (words := read_note(message)) is not None:
+        return InputItem(
+            id=message.id,
+            role="system",
+            who="Letta ADE",
+            text=words,
+            images=(),
+            at=message.created_at,
+            place=place,
+        )
     who = message.name or names.get(message.created_by_id or "") or default_name or message.role
     return InputItem(
         id=message.id,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from agents.web import agent_form, agents, block_sharing, version_pages, written
+from agents.web import agent_form, agents, block_bulk, block_sharing, version_pages, written
 
 app_name = "agents"
 
 urlpatterns = [
+    path("blocks/selected/change/", block_bulk.change_page, name="change_blocks"),
     path("agents/", agents.list_page, name="list"),
     path("agents/new/", agent_form.create_page, name="create"),
     path("agents/of-block/<str:block_id>/", block_sharing.impact_part, name="of_block"),

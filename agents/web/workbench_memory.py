@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from agents.models import Agent, Compaction, Conversation, Run, Step
 from agents.services.agent_archives import archives_of
 from agents.services.agent_tools import tools_of
+from agents.services.agent_types import as_caller
 from agents.services.agents import count_agents_of_blocks
 from agents.services.context import load_context
 from agents.services.system_message import blocks_in, blocks_shown_in
@@ -20,7 +21,10 @@ from letta_ade.accounts.auth import Caller
 from letta_ade.llm.messages import ToolSpec
 from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
 from memory.models import Block, BlockVersion
+from memory.policies import Policy
+from memory.services.block_policies import policy_of
 from memory.services.passages import count_passages
+from memory.services.proposals import waiting_ids
 from tools.services.tools import tool_schema
 
 #: Lines of a value that a card shows, and those around a change.
@@ -66,6 +70,10 @@ class BlockCard:
     #: The version in the system message of the open conversation, and the one that it keeps; None where there is none.
     compiled: int | None = None
     pinned: int | None = None
+    #: What becomes of the agent's own edits.
+    policy: Policy = "free"
+    #: Proposals that wait for approval.
+    waiting_ids: tuple[str, ...] = ()
 
     @property
     def behind(self) -> int:
@@ -152,6 +160,7 @@ def load_cards(
     }
     old = _values({(block_id, number) for mapping in (bases, shown) for block_id, number in mapping.items()})
     holders = count_agents_of_blocks(ids)
+    waiting, caller = waiting_ids(ids), as_caller(agent)
     return [
         BlockCard(
             block=block,
@@ -167,6 +176,8 @@ def load_cards(
             is_whole=is_whole,
             compiled=conversation.compiled_versions.get(block.id),
             pinned=conversation.pinned_versions.get(block.id),
+            policy=policy_of(block, caller),
+            waiting_ids=tuple(waiting.get(block.id, ())),
         )
         for block in blocks
     ]

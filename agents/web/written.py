@@ -10,10 +10,13 @@ from django.views.decorators.http import require_GET
 
 from agents.models import Message
 from agents.models.message import MessageRole
+from agents.services.agent_types import BACKGROUND_TYPES
+from agents.services.agents import agents_of
 from agents.web.conversation_rows import address_of
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.pages import PageRequest
 from memory.models import BlockVersion
+from memory.models.block_version import ActorKind
 from memory.services.block_versions import get_version_of
 from memory.services.blocks import get_block_for
 from memory.web.block_versions import mark_of
@@ -30,6 +33,8 @@ class Written:
     #: What was last said to the agent before it wrote; empty when nothing is known.
     after: str = ""
     address: str = ""
+    #: What is to be said of the writer: that it works in the background, or is no longer there.
+    remark: str = ""
 
     @property
     def is_lost(self) -> bool:
@@ -38,8 +43,9 @@ class Written:
 
 
 def load_written(*, caller: Caller, version: BlockVersion) -> Written:
-    """Two queries at most."""
+    """Three queries at most."""
     mark = mark_of(version)
+    remark = _remark(caller, version)
     message = (
         Message.objects.filter(workspace_id=caller.workspace_id, id=version.message_id)
         .select_related("conversation")
@@ -48,7 +54,7 @@ def load_written(*, caller: Caller, version: BlockVersion) -> Written:
         else None
     )
     if message is None or message.conversation.deleted_at is not None:
-        return Written(version=version, mark=mark)
+        return Written(version=version, mark=mark, remark=remark)
     asked = (
         Message.objects.filter(
             conversation_id=message.conversation_id,
@@ -64,9 +70,20 @@ def load_written(*, caller: Caller, version: BlockVersion) -> Written:
     return Written(
         version=version,
         mark=mark,
+        remark=remark,
         after=words if len(words) <= _EXCERPT else f"{words[:_EXCERPT]}…",
         address=f"{address_of(message.conversation)}#{message.id}",
     )
+
+
+def _remark(caller: Caller, version: BlockVersion) -> str:
+    if version.actor_kind != ActorKind.AGENT:
+        return ""
+    types = agents_of(caller=caller).filter(id=version.actor_id).values_list("agent_type", flat=True)
+    agent_type = types.first()
+    if agent_type is None:
+        return "an agent that was deleted"
+    return "a background agent" if agent_type in BACKGROUND_TYPES else ""
 
 
 @require_GET

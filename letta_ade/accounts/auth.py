@@ -53,7 +53,9 @@ class Caller:
     id: str
     name: str
     role: str
-    kind: Literal["local", "user", "api_key", "agent", "system"]
+    kind: Literal["local", "user", "api_key", "agent", "system", "import"]
+    #: An agent that keeps the memory of others; rules of blocks tell them apart.
+    is_background: bool = False
 
     def can(self, action: Action) -> bool:
         return action in ACTIONS_OF_ROLE[self.role]

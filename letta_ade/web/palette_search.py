@@ -15,7 +15,7 @@ from django.urls import reverse
 from agents.models import Agent, AgentBlock, Conversation, Message, Run
 from agents.web.conversation_rows import address_of
 from letta_ade.accounts.auth import Caller
-from memory.models import Block
+from memory.models import Block, BlockProposal
 from memory.texts import searchable
 from tools.models import Tool
 
@@ -26,7 +26,9 @@ MOST_CHARACTERS = 200
 #: From here on message texts are searched: a single letter begins a tenth of all words.
 _LEAST_OF_A_WORD = 2
 _EXCERPT_CHARACTERS = 110
-_ID = re.compile(r"#?(?P<id>(?P<kind>agent|conv|block|tool|run|message)-[0-9a-f-]*[0-9a-f][0-9a-f-]*)", re.I)
+_ID = re.compile(
+    r"#?(?P<id>(?P<kind>agent|conv|block|proposal|tool|run|message)-[0-9a-f-]*[0-9a-f][0-9a-f-]*)", re.I
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +210,17 @@ def _block(block_and_holders: tuple[Block, str]) -> Hit:
     )
 
 
+def _proposal(proposal: BlockProposal) -> Hit:
+    return Hit(
+        icon="git-pull-request",
+        title=proposal.label,
+        detail=f"{proposal.actor_name}, {proposal.get_state_display().lower()}",
+        at=proposal.created_at,
+        is_mono=True,
+        address=reverse("proposals:detail", args=[proposal.id]),
+    )
+
+
 def _tool(tool: Tool) -> Hit:
     return Hit(
         icon="tool",
@@ -264,6 +277,7 @@ _KINDS: dict[str, tuple[str, Any, Callable[..., Hit], tuple[str, ...]]] = {
     "agent": ("Agents", Agent, _agent, ()),
     "conv": ("Conversations", Conversation, _conversation, ("agent",)),
     "block": ("Blocks", Block, _block, ()),
+    "proposal": ("Proposals", BlockProposal, _proposal, ()),
     "tool": ("Tools", Tool, _tool, ()),
     "run": ("Runs", Run, _run, ("agent", "conversation")),
     "message": ("Messages", Message, _message, ("agent", "conversation")),

@@ -15,7 +15,8 @@ from agents.models import Agent
 from agents.services.waiting import open_requests
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.models import Workspace
-from memory.models import Block
+from memory.models import Block, BlockProposal
+from memory.models.block_proposal import ProposalState
 from tools.models import Tool
 
 
@@ -55,7 +56,9 @@ class Shell:
     def current(self) -> str:
         """The namespace of this page; the rail marks it."""
         match = self.request.resolver_match
-        return match.namespace if match is not None else ""
+        namespace = match.namespace if match is not None else ""
+        # A proposal is opened from what waits.
+        return "inbox" if namespace == "proposals" else namespace
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -65,7 +68,8 @@ class Shell:
             agent_count=_count_of(Agent.objects.filter(**own).exclude(hidden=True)),
             block_count=_count_of(Block.objects.filter(**own).exclude(hidden=True)),
             tool_count=_count_of(Tool.objects.filter(**own)),
-            waiting_count=_count_of(open_requests().filter(**own)),
+            waiting_count=_count_of(open_requests().filter(**own))
+            + _count_of(BlockProposal.objects.filter(**own, state=ProposalState.PENDING)),
         ).get(id=self.caller.workspace_id)
 
     @property

@@ -235,3 +235,11 @@ def may(caller: Caller | None, action: Action) -> bool:
 def first_line(text: str | None) -> str:
     """What stands before the first line end."""
     return (text or "").strip().partition("\n")[0]
+
+
+@register.filter
+def marked_phrase(text: str | None, sought: str) -> SafeString:
+    """The text, escaped, with what was looked for in `<mark>`, in any case."""
+    parts = re.split(f"({re.escape(sought)})", text or "", flags=re.IGNORECASE) if sought else [text or ""]
+    shown = (format_html("<mark>{}</mark>" if at % 2 else "{}", part) for at, part in enumerate(parts))
+    return format_html_join("", "{}", ((part,) for part in shown))

@@ -7,7 +7,7 @@ from ninja import Router
 
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.schemas import BlockId, respond
-from memory.api.preconditions import base_version_of, respond_block
+from memory.api.preconditions import base_version_of, respond_block, respond_change
 from memory.api.schemas.block import UpdateBlock, VersionedBlock
 from memory.services import blocks
 
@@ -27,7 +27,7 @@ def update_block(request: ApiRequest, block_id: BlockId, body: UpdateBlock) -> H
         changes=body.changes(),
         base_version=base_version_of(request, body.base_version),
     )
-    return respond_block(change.block, merged_with=change.merged_with)
+    return respond_change(change)
 
 
 @router.delete("/{block_id}", response=None)

@@ -8,6 +8,7 @@ from letta_ade.core.errors import Unprocessable
 from letta_ade.core.schemas import respond
 from memory.api.schemas.block import VersionedBlock
 from memory.models import Block
+from memory.services.blocks import BlockChange
 
 
 def base_version_of(request: HttpRequest, sent: int | None) -> int | None:
@@ -26,8 +27,25 @@ def base_version_of(request: HttpRequest, sent: int | None) -> int | None:
     return int(number)
 
 
-def respond_block(block: Block, *, merged_with: int | None = None) -> HttpResponse:
+def respond_change(change: BlockChange) -> HttpResponse:
+    """The block after a change; 202 and the block as it was when the change waits for approval.
+
+    A 2xx, for a client that knows nothing of this must not take it for a failure, nor for a conflict that it sends again.
+    """
+    proposal = change.proposal
+    return respond_block(
+        change.block,
+        merged_with=change.merged_with,
+        proposal_id=proposal.id if proposal else None,
+        status=202 if proposal else 200,
+    )
+
+
+def respond_block(
+    block: Block, *, merged_with: int | None = None, proposal_id: str | None = None, status: int = 200
+) -> HttpResponse:
     """The block with its version, which is also its ETag."""
-    response = respond(VersionedBlock.at(block, merged_with=merged_with))
+    wire = VersionedBlock.at(block, merged_with=merged_with, proposal_id=proposal_id)
+    response = respond(wire, status=status)
     response["ETag"] = f'"{block.version}"'
     return response

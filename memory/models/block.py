@@ -8,6 +8,7 @@ from django.db import models
 
 from letta_ade.core.ids import MAX_ID_LENGTH
 from letta_ade.core.models import IdField, Owned
+from memory.policies import AGENTS, Actor, Policy, policy_for
 
 DEFAULT_LIMIT = 100_000
 
@@ -21,6 +22,8 @@ class Block(Owned):
     description = models.TextField(null=True, blank=True)
     #: Agents may not edit it; people and the API may.
     read_only = models.BooleanField(default=False)
+    #: Rules of who may write (memory/policies.py); each change of them is a BlockPolicyChange.
+    policy = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     tags = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     hidden = models.BooleanField(null=True)
@@ -38,11 +41,17 @@ class Block(Owned):
         indexes = [
             models.Index(fields=["workspace", "created_at", "id"], name="block_by_age"),
             models.Index(fields=["workspace", "label"], name="block_by_label"),
+            models.Index(fields=["workspace", "updated_at", "id"], name="block_by_change"),
             GinIndex(fields=["tags"], name="block_by_tag"),
         ]
 
     def __str__(self) -> str:
         return f"{self.label} v{self.version}"
+
+    @property
+    def agents_policy(self) -> Policy:
+        """What becomes of the writes of agents that have no rule of their own."""
+        return policy_for(self.policy, Actor(kind=AGENTS, id=""), is_read_only=self.read_only)
 
     @property
     def chars_current(self) -> int:

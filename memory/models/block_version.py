@@ -14,6 +14,8 @@ class ActorKind(models.TextChoices):
     API_KEY = "api_key"
     AGENT = "agent"
     SYSTEM = "system"
+    #: Somebody who read a file in; its name stands beside it.
+    IMPORT = "import"
     #: Somebody who wrote to the row without making a version.
     UNKNOWN = "unknown"
 
@@ -27,6 +29,8 @@ class VersionAct(models.TextChoices):
     REDO = "redo"
     #: Writes of somebody were taken out.
     REVERT = "revert"
+    #: A proposal of the actor was approved.
+    APPROVAL = "approval"
 
 
 class BlockVersion(models.Model):
@@ -58,6 +62,10 @@ class BlockVersion(models.Model):
     unseen_dropped = models.PositiveIntegerField(default=0)
     #: Where the lines of the value differ from those of the version before it: the numbers of each `Change`. None: not kept.
     line_changes = models.JSONField(null=True)
+    #: The proposal that was approved, and by whom; the actor is who made it.
+    proposal_id = models.CharField(max_length=MAX_ID_LENGTH, null=True)
+    approved_by_id = models.CharField(max_length=MAX_ID_LENGTH, null=True)
+    approved_by_name = models.CharField(max_length=255, null=True)
     prev_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
     created_at = models.DateTimeField()

@@ -11,17 +11,11 @@ _MOST_LIMIT = 2**31 - 1
 
 
 class BlockReadOnly(Forbidden):
-    """The block is read-only for agents."""
+    """The block is read-only for whoever wants to write."""
 
 
 class BlockTooLong(Unprocessable):
     """The value is longer than the block's limit."""
-
-
-def check_agents_may_edit(block: Block) -> None:
-    """Raise BlockReadOnly for a block that only people may change."""
-    if block.read_only:
-        raise BlockReadOnly(f"The block {block.label!r} is read-only: you can read it, but not change it.")
 
 
 def check_block(block: Block) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from letta_ade.core.errors import Conflict, Unprocessable
-from memory.merge import Clash, Merge, merge_texts
+from memory.merge import Clash, Merge, join_insertions, merge_texts
 from memory.models import Block, BlockVersion
 
 
@@ -18,11 +18,14 @@ class BlockConflict(Conflict):
         self.merge = merge
 
 
-def rebased(block: Block, wanted: Mapping[str, Any], base_version: int) -> dict[str, Any]:
+def rebased(
+    block: Block, wanted: Mapping[str, Any], base_version: int, *, joins_insertions: bool = False
+) -> dict[str, Any]:
     """Fields as they are to be set on the block of now, None for one that these changes leave to whoever changed it.
 
     `wanted` are the fields that somebody set while looking at `base_version`. Raises Unprocessable for a version that there is
-    not, and BlockConflict when both changed the same lines, or the same field, in different ways.
+    not, and BlockConflict when both changed the same lines, or the same field, in different ways. With `joins_insertions`, lines that
+    both put to one place are no conflict: mine come after theirs.
     """
     base = get_base(block, base_version)
     made: dict[str, Any] = {}
@@ -34,6 +37,8 @@ def rebased(block: Block, wanted: Mapping[str, Any], base_version: int) -> dict[
             fields[name] = {"base": was, "mine": mine, "theirs": theirs}
     mine_value = wanted.get("value", base.value)
     merge = merge_texts(base=base.value, mine=mine_value, theirs=block.value)
+    if joins_insertions:
+        merge = join_insertions(merge)
     if fields or merge.clashes:
         what = [*(["the same lines"] if merge.clashes else []), *(f"the {name}" for name in fields)]
         raise BlockConflict(

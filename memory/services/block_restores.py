@@ -9,6 +9,7 @@ from letta_ade.core.errors import Conflict
 from memory.models import Block, BlockVersion
 from memory.models.block_version import VersionAct
 from memory.services.block_checks import check_block, check_label_is_free
+from memory.services.block_policies import check_is_free
 from memory.services.block_versions import get_version_of
 from memory.services.block_writes import VERSIONED, Writing, add_version, lock_block, tell_changed
 
@@ -16,8 +17,8 @@ from memory.services.block_writes import VERSIONED, Writing, add_version, lock_b
 def restore_version(*, caller: Caller, block_id: str, number: int, base_version: int | None = None) -> Block:
     """The block as it was in that version; one that is so already is left alone.
 
-    Raises NotFound, also for the version; Conflict when the block is no longer at `base_version`, or when an agent that holds
-    it has another block of the label of then.
+    Raises NotFound, also for the version; BlockReadOnly or Forbidden when the caller may not write freely; Conflict when the
+    block is no longer at `base_version`, or when an agent that holds it has another block of the label of then.
     """
     caller.check("edit")
     with transaction.atomic():
@@ -88,6 +89,7 @@ def _stacks(block: Block) -> tuple[list[int], list[int]]:
 def lock_at(caller: Caller, block_id: str, base_version: int | None) -> Block:
     """The block, locked. Raises NotFound, and Conflict when it is no longer at `base_version`."""
     block = lock_block(caller, block_id)
+    check_is_free(block, caller, "putting an earlier text back")
     if base_version is not None and base_version != block.version:
         raise Conflict(
             f"Block {block.label!r} is at version {block.version}, not {base_version}. Look at it again first.",

@@ -40,6 +40,8 @@ class Reversal:
     value: str
     #: Places where others have changed since what was written: they stay as they are, which is `theirs`.
     kept: tuple[Clash, ...]
+    #: The value with all of it out, also in the places that `value` keeps: what a person settles against the block of now.
+    without: str
 
 
 def plan_reversal(*, block: Block, writes: Writes) -> Reversal:
@@ -52,7 +54,7 @@ def plan_reversal(*, block: Block, writes: Writes) -> Reversal:
     numbers = list(_chosen(block, writes).values_list("number", flat=True))
     if not numbers:
         raise NotFound(f"Nothing in the history of block {block.label!r} was written by them.")
-    value, kept = block.value, list[Clash]()
+    value, without, kept = block.value, block.value, list[Clash]()
     for first, last in reversed(list(_ranges(numbers))):
         values = dict(
             BlockVersion.objects.filter(block=block, number__in=(first - 1, last)).values_list(
@@ -64,7 +66,10 @@ def plan_reversal(*, block: Block, writes: Writes) -> Reversal:
         kept += (hunk.clash(was) for hunk in hunks if hunk.kind == "clash")
         chosen = [hunk.theirs if hunk.merged is None else hunk.merged for hunk in hunks]
         value = compose(values[last], hunks, chosen)
-    return Reversal(versions=tuple(numbers), value=value, kept=tuple(kept))
+        hunks = find_hunks(base=values[last], mine=values.get(first - 1, ""), theirs=without)
+        chosen = [hunk.mine if hunk.merged is None else hunk.merged for hunk in hunks]
+        without = compose(values[last], hunks, chosen)
+    return Reversal(versions=tuple(numbers), value=value, kept=tuple(kept), without=without)
 
 
 def revert_writes(

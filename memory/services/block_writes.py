@@ -44,6 +44,10 @@ class Writing:
     restored_from: int | None = None
     #: Lines that went although the writer had not seen them.
     unseen_dropped: int = 0
+    #: The proposal that was approved, and by whom.
+    proposal_id: str | None = None
+    approved_by_id: str | None = None
+    approved_by_name: str | None = None
 
 
 def lock_block(caller: Caller, block_id: str) -> Block:
@@ -97,7 +101,7 @@ def add_version(
         actor_kind=caller.kind if caller else ActorKind.UNKNOWN,
         actor_id=caller.id if caller else "",
         actor_name=caller.name[:255] if caller else "Unknown",
-        **{each.name: getattr(came_from, each.name) for each in fields(came_from)},
+        **{each.name: getattr(came_from, each.name) for each in fields(Origin)},
         **{each.name: getattr(writing, each.name) for each in fields(writing)},
         line_changes=packed(changed_lines(before, block.value)),
         prev_hash=block.head_hash,

@@ -13,8 +13,10 @@ from memory.diffs import diff_rows
 from memory.models import Block
 from memory.services import block_checkpoints, block_restores
 from memory.services.block_reverts import Writes, plan_reversal, revert_writes
-from memory.services.block_versions import compare_versions
+from memory.services.block_versions import compare_versions, get_version_of
+from memory.services.block_writes import VERSIONED
 from memory.services.blocks import get_block_for
+from memory.web.block_merge import show_clash
 from memory.web.block_versions import list_lines
 
 _STEPS = {"undo": block_restores.undo, "redo": block_restores.redo}
@@ -36,12 +38,31 @@ def compare_page(request: PageRequest, block_id: str, old: int, new: int) -> Htt
     return render(request, "blocks/compare.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def restore_page(request: PageRequest, block_id: str, number: int) -> HttpResponse:
-    """Put a version back."""
+    """Shows what putting a version back would change; then does it."""
+    request.caller.check("edit")
+    block = get_block_for(caller=request.caller, block_id=block_id)
+    if request.method == "GET":
+        version = get_version_of(block, number)
+        moved = [name for name in VERSIONED if getattr(block, name) != getattr(version, name)]
+        context = {
+            "memory_block": block,
+            "version": version,
+            "rows": diff_rows(block.value, version.value),
+            "moved": [name.replace("_", "-") for name in moved if name != "value"],
+            "is_same": not moved,
+        }
+        return render(request, "blocks/restore.html", context)
+    base = request.POST.get("base_version", "")
     try:
-        before = get_block_for(caller=request.caller, block_id=block_id).version
-        block = block_restores.restore_version(caller=request.caller, block_id=block_id, number=number)
+        before = block.version
+        block = block_restores.restore_version(
+            caller=request.caller,
+            block_id=block_id,
+            number=number,
+            base_version=int(base) if base.isdigit() else None,
+        )
     except AdeError as error:
         return _refused(request, block_id, error)
     said = (
@@ -98,7 +119,9 @@ def revert_page(request: PageRequest, block_id: str) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     writes = Writes(actor_id=asked.get("actor") or None, run_id=asked.get("run") or None)
     if request.method == "POST":
-        return _revert(request, block, writes)
+        return (
+            _settle(request, block, writes) if "settle" in request.POST else _revert(request, block, writes)
+        )
     reversal = plan_reversal(block=block, writes=writes)
     names = block.versions.filter(number__in=reversal.versions).values_list("actor_name", flat=True)
     context = {
@@ -110,6 +133,16 @@ def revert_page(request: PageRequest, block_id: str) -> HttpResponse:
         "is_same": block.value == reversal.value,
     }
     return render(request, "blocks/revert.html", context)
+
+
+def _settle(request: PageRequest, block: Block, writes: Writes) -> HttpResponse:
+    """The merge screen: the block without these writes against the block of now, from the last of them on."""
+    reversal = plan_reversal(block=block, writes=writes)
+    wanted = {
+        "value": reversal.without,
+        "title": "Others have changed the same lines since.",
+    }
+    return show_clash(request, block.id, wanted, reversal.versions[-1])
 
 
 def _revert(request: PageRequest, block: Block, writes: Writes) -> HttpResponse:

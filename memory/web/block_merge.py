@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from letta_ade.accounts.pages import PageRequest
@@ -30,6 +31,7 @@ from memory.web.block_versions import mark_of
 
 #: Unchanged lines around a place.
 _CONTEXT = 2
+_MOST_TITLE = 200
 _FIELD_NAMES = {"label": "Label", "description": "Description", "limit": "Limit", "read_only": "Read-only"}
 _OTHERS = tuple(name for name in VERSIONED if name != "value")
 
@@ -123,6 +125,8 @@ class Screen:
     fields: tuple[FieldClash, ...]
     #: Fields on which nobody disagrees, as they are to be saved.
     agreed: Mapping[str, str]
+    #: Why there is something to settle, when it is not a save that came in between.
+    title: str = ""
 
     @property
     def open_count(self) -> int:
@@ -186,10 +190,18 @@ def merge_page(request: PageRequest, block_id: str) -> HttpResponse:
         return show_clash(request, block_id, wanted, screen.theirs.number)
     except AdeError as error:
         return _draw(request, block, screen, status=422, error=error.message)
+    if change.proposal is not None:
+        messages.success(request, f"Your edit of {change.block.label} waits for approval")
+        return redirect("proposals:detail", proposal_id=change.proposal.id)
     messages.success(
         request, f"Saved {change.block.label} v{change.block.version}, merged with v{screen.theirs.number}"
     )
-    return redirect("blocks:detail", block_id)
+    return after_save(change.block)
+
+
+def after_save(block: Block) -> HttpResponse:
+    """To the block's page; the number lets it forget the draft that has been saved (behaviors/drafts.js)."""
+    return redirect(f"{reverse('blocks:detail', args=[block.id])}?saved={block.version}")
 
 
 def read_screen(block: Block, asked: Mapping[str, Any]) -> Screen:
@@ -208,6 +220,7 @@ def read_screen(block: Block, asked: Mapping[str, Any]) -> Screen:
         places=tuple(_place(at, hunk, base, asked) for at, hunk in enumerate(hunks)),
         fields=fields,
         agreed=agreed,
+        title=str(asked.get("title", ""))[:_MOST_TITLE],
     )
 
 

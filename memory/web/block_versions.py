@@ -112,6 +112,8 @@ def _why(version: BlockVersion, before: BlockVersion | None) -> str:
     why = _act(version, before)
     if version.is_merged:
         why += f", merged with v{version.number - 1}"
+    if version.approved_by_name:
+        why += f", approved by {version.approved_by_name}"
     if version.unseen_dropped:
         why += f", dropped {_lines(version.unseen_dropped)} unseen"
     return why

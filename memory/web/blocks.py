@@ -1,17 +1,16 @@
-"""Pages of the blocks: the list, one block with its versions, a new one, deletion."""
+"""Pages of one block: its value with its versions, deletion."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, Min, Q
+from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from letta_ade.accounts.pages import PageRequest
-from letta_ade.core import pagination
 from letta_ade.core.errors import AdeError, Conflict
 from letta_ade.llm.tokens import estimate_text
 from memory.diffs import diff_rows
@@ -21,76 +20,13 @@ from memory.services.block_restores import steps_left
 from memory.services.block_versions import find_problems
 from memory.services.blocks import (
     change_block,
-    create_block,
     delete_block,
     get_block_for,
-    list_blocks,
 )
 from memory.web.block_blame import load_groups
-from memory.web.block_merge import show_clash
+from memory.web.block_merge import after_save, show_clash
 from memory.web.block_versions import get_version, list_actors, list_lines
-from memory.web.forms import OFFERED_LIMIT, BlockForm
-
-PAGE_ROWS = 50
-#: Value of `sort` → (its name, the column, the direction). The first is the default.
-SORTS: dict[str, tuple[str, str, pagination.Order]] = {
-    "changed": ("Changed, newest first", "updated_at", "desc"),
-    "created": ("Created, newest first", "created_at", "desc"),
-    "label": ("Label, A to Z", "label", "asc"),
-}
-
-
-@require_GET
-def list_page(request: PageRequest) -> HttpResponse:
-    """The blocks, filtered and sorted by the address."""
-    caller = request.caller
-    text = request.GET.get("q", "").strip()
-    sort = request.GET.get("sort", "") if request.GET.get("sort") in SORTS else "changed"
-    _, column, order = SORTS[sort]
-    blocks = list_blocks(caller=caller)
-    if text:
-        blocks = blocks.filter(
-            Q(label__icontains=text) | Q(description__icontains=text) | Q(value__icontains=text) | Q(id=text)
-        )
-    after = request.GET.get("after") or None
-    page = pagination.PageRequest(limit=PAGE_ROWS + 1, order=order, after=after, order_by=column)
-    found = pagination.paginate(
-        blocks.annotate(agent_count=Count("agent_links"), holder_name=Min("agent_links__agent__name")),
-        page,
-        among=Block.objects.filter(workspace_id=caller.workspace_id),
-    )
-    shown = found[:PAGE_ROWS]
-    total = blocks.count()
-    context: dict[str, Any] = {
-        "blocks": shown,
-        "next_after": shown[-1].id if len(found) > PAGE_ROWS else None,
-        "has_earlier": after is not None,
-        "total": total,
-        "text": text,
-        "sort": sort,
-        "sort_name": SORTS[sort][0],
-        "sorts": [(value, name) for value, (name, _, _) in SORTS.items()],
-        "has_any": bool(total) or bool(text),
-    }
-    template = "blocks/partials/list.html" if request.htmx.target == "block-list" else "blocks/list.html"
-    return render(request, template, context)
-
-
-@require_http_methods(["GET", "POST"])
-def create_page(request: PageRequest) -> HttpResponse:
-    """The form for a block that no agent holds yet."""
-    caller = request.caller
-    caller.check("edit")
-    form = BlockForm(request.POST if request.method == "POST" else None, initial={"limit": OFFERED_LIMIT})
-    if request.method == "POST" and form.is_valid():
-        try:
-            block = create_block(caller=caller, draft=form.draft())
-        except AdeError as error:
-            form.add_error(None, error.message)
-        else:
-            messages.success(request, f"Created {block.label} v1")
-            return redirect("blocks:detail", block_id=block.id)
-    return render(request, "blocks/create.html", {"form": form}, status=422 if form.errors else 200)
+from memory.web.forms import BlockForm
 
 
 @require_http_methods(["GET", "POST"])
@@ -118,13 +54,16 @@ def detail_page(request: PageRequest, block_id: str) -> HttpResponse:
         form.add_error(None, error.message)
         return _detail(request, block, form, status=422)
     saved = change.block
+    if change.proposal is not None:
+        messages.success(request, f"Your edit of {saved.label} waits for approval")
+        return redirect("proposals:detail", proposal_id=change.proposal.id)
     if change.merged_with:
         messages.success(request, f"Saved {saved.label} v{saved.version}, merged with v{change.merged_with}")
     elif not change.is_written:
         messages.success(request, f"{saved.label} is unchanged")
     else:
         messages.success(request, f"Saved {saved.label} v{saved.version}")
-    return redirect("blocks:detail", block_id=block_id)
+    return after_save(saved)
 
 
 def _form_of(block: Block) -> BlockForm:
@@ -165,6 +104,7 @@ def _detail(request: PageRequest, block: Block, form: BlockForm, *, status: int 
         "groups": load_groups(block) if view == "blame" else None,
         "can_undo": can_undo,
         "can_redo": can_redo,
+        "saved_version": request.GET.get("saved", ""),
     }
     return render(request, "blocks/detail.html", context, status=status)
 
@@ -211,7 +151,18 @@ def older_versions(request: PageRequest, block_id: str, before: int) -> HttpResp
 def verify_part(request: PageRequest, block_id: str) -> HttpResponse:
     """Whether the chain of versions holds."""
     block = get_block_for(caller=request.caller, block_id=block_id)
-    context = {"memory_block": block, "problems": find_problems(block)}
+    problems = find_problems(block)
+    # Of what nobody explains; the row itself may be ahead of its last version.
+    unexplained = {each.version for each in problems if each.kind == "unexplained"}
+    context = {
+        "memory_block": block,
+        "problems": problems,
+        "only_unexplained": all(
+            each.kind == "unexplained" and each.version <= block.version for each in problems
+        ),
+        "unexplained": sorted(unexplained),
+        "explained_count": block.version - len(unexplained),
+    }
     return render(request, "blocks/partials/verified.html", context)
 
 

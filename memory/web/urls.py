@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from memory.web import block_blame, block_history, block_merge, blocks
+from memory.web import block_blame, block_files, block_history, block_list, block_merge, blocks
 
 app_name = "blocks"
 
 urlpatterns = [
-    path("blocks/", blocks.list_page, name="list"),
-    path("blocks/new/", blocks.create_page, name="create"),
+    path("blocks/", block_list.list_page, name="list"),
+    path("blocks/export/", block_files.export_file, name="export"),
+    path("blocks/import/", block_files.import_page, name="import"),
+    path("blocks/new/", block_list.create_page, name="create"),
+    path("blocks/<str:block_id>/template/", block_list.save_as_template, name="save_as_template"),
+    path("blocks/<str:block_id>/peek/", block_list.peek_panel, name="peek"),
     path("blocks/<str:block_id>/", blocks.detail_page, name="detail"),
     path("blocks/<str:block_id>/versions/<int:number>/", blocks.version_page, name="version"),
     path("blocks/<str:block_id>/versions/before/<int:before>/", blocks.older_versions, name="older_versions"),

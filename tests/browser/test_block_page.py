@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from memory.models import Block
 from memory.services.block_versions import verify_block
-from memory.services.blocks import BlockDraft, create_block
+from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
 from tests.browser.conftest import OpenPages
 from tests.support.factories import make_caller
 from tests.support.server import RunningServer, wait_until_quiet
@@ -112,3 +112,24 @@ def test_what_is_not_saved_is_compared_and_kept_by_every_view(open_page: OpenPag
         expect(value(page)).to_have_value(BASE.replace("60", "14"))
         page.keyboard.press("Control+s")
         expect(page.get_by_text("Saved policies v2")).to_be_visible()
+
+
+def test_what_is_typed_survives_a_reload_and_is_saved_from_its_base(
+    open_page: OpenPages, block: Block
+) -> None:
+    mine, theirs = f"{BASE}\nMine.", BASE.replace("60 days", "90 days")
+    with open_page(f"/blocks/{block.id}/?view=edit") as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        value(page).fill(mine)
+        update_block(caller=make_caller(), block_id=block.id, changes=BlockChanges(value=theirs))
+        page.reload()
+        expect(value(page)).to_have_value(theirs)
+        note = page.locator("[data-draft-note]")
+        expect(note).to_contain_text("What you typed from v1 was not saved.")
+        page.get_by_role("button", name="Put it back").click()
+        expect(value(page)).to_have_value(mine)
+        page.keyboard.press("Control+s")
+        expect(page.locator(".notice")).to_contain_text("Saved policies v3, merged with v2")
+        expect(note).to_be_hidden()
+    block.refresh_from_db()
+    assert block.value == f"{theirs}\nMine."

@@ -33,7 +33,7 @@ def test_a_block_has_every_field(api: Api) -> None:
 def test_a_block_by_itself_says_its_version(api: Api) -> None:
     block = api.post("/v1/blocks/", {"label": "human", "value": "Ada"}).json()
     answer = api.get(f"/v1/blocks/{block['id']}")
-    assert answer.json() == {**block, "version": 1, "merged_with": None}
+    assert answer.json() == {**block, "version": 1, "merged_with": None, "proposal_id": None}
     assert answer["ETag"] == '"1"'
 
 
@@ -61,7 +61,7 @@ def test_a_patch_changes_only_what_is_sent_and_not_null(api: Api) -> None:
     block = api.post("/v1/blocks/", {"label": "x", "value": "a", "description": "d", "tags": ["t"]}).json()
     url = f"/v1/blocks/{block['id']}"
     changed = api.patch(url, {"value": "b", "description": None}).json()
-    assert changed == {**block, "value": "b", "version": 2, "merged_with": None}
+    assert changed == {**block, "value": "b", "version": 2, "merged_with": None, "proposal_id": None}
     assert api.patch(url, {"tags": ["u", "u"]}).json()["tags"] == ["u"]
 
 

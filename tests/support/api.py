@@ -25,12 +25,15 @@ class Api:
     def post(self, path: str, body: Any = None, **headers: str) -> Any:
         return self._send("post", path, body, content_type="application/json", headers=headers)
 
+    def upload(self, path: str, **files: Any) -> Any:
+        return self._send("post", path, files)
+
     def patch(self, path: str, body: Any = None, **headers: str) -> Any:
         body = "" if body is None else body  # Django would send the word None
         return self._send("patch", path, body, content_type="application/json", headers=headers)
 
-    def put(self, path: str) -> Any:
-        return self._send("put", path)
+    def put(self, path: str, body: Any = None) -> Any:
+        return self._send("put", path, body, content_type="application/json")
 
     def delete(self, path: str) -> Any:
         return self._send("delete", path)

@@ -100,7 +100,8 @@ def test_a_line_says_after_which_words_it_was_written_and_leads_there(
     assert f'href="/agents/{agent.id}/#{message_id}"' in part
     agent.delete()
     lost = html_of(browser, f"/agents/written/{block.id}/2/")
-    assert "Its conversation was deleted." in lost
+    assert "librarian</b>, an agent that was deleted, wrote this" in lost
+    assert "Its messages went with it." in lost
     assert "Go to message" not in lost
     assert browser.get(f"/agents/written/{block.id}/9/").status_code == 404
     other = make_block(workspace=make_workspace())
@@ -136,6 +137,33 @@ def test_restore_undo_and_redo_make_versions_and_say_so(browser: Client, block: 
     assert "nothing called" in act("step/destroy")
     assert browser.get(f"/blocks/{block.id}/step/undo/").status_code == 405
     assert "disabled" in html_of(browser, f"/blocks/{block.id}/").split("Redo what was undone")[1][:200]
+
+
+def test_a_restore_shows_what_would_change_first(browser: Client, block: Block) -> None:
+    update_block(caller=make_caller(), block_id=block.id, changes=BlockChanges(limit=5_000))
+    page = Page(html_of(browser, f"/blocks/{block.id}/versions/1/restore/"))
+    assert "What changes from v3 is below, and the limit too." in page.elements[0].text
+    assert "Restore, as v4" in page.elements[0].text
+    assert {each.attributes["data-op"] for each in page.all("div") if "data-op" in each.attributes} >= {"del"}
+    assert Block.objects.get().version == 3
+    stale = browser.post(f"/blocks/{block.id}/versions/1/restore/", {"base_version": 2}, follow=True)
+    assert "is at version 3, not 2" in stale.content.decode()
+    assert "there is nothing to change" in html_of(browser, f"/blocks/{block.id}/versions/3/restore/")
+    assert browser.get(f"/blocks/{block.id}/versions/9/restore/").status_code == 404
+
+
+def test_a_background_agent_is_called_so(browser: Client, block: Block) -> None:
+    sleeper = make_agent(name="sleeper", agent_type="sleeptime_agent")
+    update_block(caller=make_agent_caller(sleeper), block_id=block.id, changes=BlockChanges(value="tidy"))
+    assert "sleeper</b>, a background agent, saved this" in html_of(browser, f"/agents/written/{block.id}/3/")
+
+
+def test_a_save_lets_the_page_forget_the_draft_of_before(browser: Client, block: Block) -> None:
+    form = {"label": block.label, "limit": block.limit, "value": "new", "base_version": 2}
+    saved = browser.post(f"/blocks/{block.id}/", form)
+    assert saved["Location"] == f"/blocks/{block.id}/?saved=3"
+    attributes = Page(html_of(browser, saved["Location"])).by_id("block-form").attributes
+    assert (attributes["data-draft-saved"], attributes["autocomplete"]) == ("3", "off")
 
 
 def test_a_version_gets_names_that_the_list_shows(browser: Client, block: Block) -> None:
@@ -188,6 +216,32 @@ def test_lines_changed_since_stay_and_the_preview_names_them(
     assert Block.objects.get().value == "one\ntwo, corrected\nthree"
 
 
+def test_lines_changed_since_can_be_chosen_on_the_merge_screen(browser: Client, block: Block) -> None:
+    changes = BlockChanges(value=block.value.replace("two (agent)", "two, corrected"))
+    update_block(caller=make_caller(), block_id=block.id, changes=changes)
+    asked = browser.post(f"/blocks/{block.id}/revert/", {"run": "run-1", "settle": "1"})
+    page = Page(asked.content.decode())
+    assert asked.status_code == 409
+    assert "Others have changed the same lines since." in page.by_id("merge-form").text
+    form = {
+        each.attributes["name"]: each.text.removeprefix("\n")
+        for each in page.all("textarea")
+        if each.attributes["name"] != "csrfmiddlewaretoken"
+    } | {
+        each.attributes["name"]: each.attributes["value"]
+        for each in page.all("input")
+        if each.attributes["type"] == "hidden"
+    }
+    assert form["value"] == "one\ntwo\nthree"
+    unsettled = browser.post(f"/blocks/{block.id}/merge/", form)
+    assert unsettled.status_code == 422
+    assert 'name="title" value="Others have changed' in unsettled.content.decode()
+    clash = next(each.attributes["name"] for each in page.all("input") if each.attributes["type"] == "radio")
+    browser.post(f"/blocks/{block.id}/merge/", form | {clash: "mine"})
+    assert Block.objects.get().value == "one\ntwo\nthree"
+    assert BlockVersion.objects.filter(block=block).count() == 4
+
+
 def test_taking_out_needs_somebody_who_wrote(browser: Client, block: Block) -> None:
     assert browser.get(f"/blocks/{block.id}/revert/").status_code == 422
     assert browser.get(f"/blocks/{block.id}/revert/?actor=nobody").status_code == 404
@@ -217,6 +271,8 @@ def test_an_unexplained_version_is_marked_wherever_it_is_seen(browser: Client, b
     assert "Nobody</b> said that this was written" in html_of(browser, f"/agents/written/{block.id}/3/")
     verified = html_of(browser, f"/blocks/{block.id}/verify/")
     assert "Version 3 is unexplained" in verified
+    assert "3 of 4 explained, <a" in verified
+    assert "v3</a> is not" in verified
     assert f"/blocks/{block.id}/versions/3/" in verified
 
 

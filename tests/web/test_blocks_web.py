@@ -11,7 +11,7 @@ from memory.models import Block, BlockVersion
 from memory.services.block_restores import undo
 from memory.services.block_writes import Origin
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, edit_block, update_block
-from memory.web import block_versions, blocks
+from memory.web import block_list, block_versions
 from tests.support.factories import make_agent, make_agent_caller, make_block, make_caller
 from tests.web.pages import Page
 
@@ -68,7 +68,7 @@ def test_the_list_says_who_holds_a_block(browser: Client, block: Block) -> None:
 
 
 def test_lists_go_on_from_a_cursor(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "PAGE_ROWS", 2)
+    monkeypatch.setattr(block_list, "PAGE_ROWS", 2)
     for label in "abc":
         make_block(label=label)
     first = Page(browser.get("/blocks/?sort=label").content.decode())

@@ -115,7 +115,7 @@ def test_the_page_costs_the_same_however_much_waits(browser: Client) -> None:
     before = cost()
     for minute in range(8):
         make_request("clock", "shell", minutes=minute)
-    assert cost() == before == 5
+    assert cost() == before == 6
 
 
 def test_a_page_of_another_workspace_shows_nothing(browser: Client) -> None:

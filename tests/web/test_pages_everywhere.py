@@ -19,6 +19,7 @@ from agents.models import Agent
 from agents.services.agent_versions import record_version
 from letta_ade.llm.models import Provider
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
+from memory.services.proposal_decisions import reject_proposal
 from tests.support.factories import (
     make_agent,
     make_block,
@@ -27,6 +28,7 @@ from tests.support.factories import (
     make_run,
     make_step,
 )
+from tests.support.proposals import make_proposal
 from tests.web.pages import Page
 from tools.models import Tool
 from tools.services.tools import ensure_builtin_tools
@@ -62,6 +64,9 @@ def furnished(browser: Client) -> dict[str, str]:
         last_error=MARKUP,
     )
     make_agent(name=MARKUP, model=f"{MARKUP}/{MARKUP}")
+    proposal = make_proposal(agent=agent, value=MARKUP, label=MARKUP, excerpt=MARKUP, tool_name=MARKUP)
+    rejected = make_proposal(agent=agent, value=MARKUP, label=MARKUP)
+    reject_proposal(caller=caller, proposal_id=rejected.id, reason=MARKUP)
     return {
         "home": "/",
         "agents": "/agents/",
@@ -73,6 +78,11 @@ def furnished(browser: Client) -> dict[str, str]:
         "version of agent": f"/agents/{agent.id}/versions/1/",
         "search": f"/search/?q={MARKUP}".replace("&amp;", "%26amp;"),
         "inbox": f"/inbox/?agent={MARKUP}&open={MARKUP}&kind=approval",
+        "proposal beside the inbox": f"/inbox/?open={proposal.id}",
+        "proposal": f"/proposals/{proposal.id}/",
+        "rejected proposal": f"/proposals/{rejected.id}/",
+        "proposals of block": f"/blocks/{proposal.block_id}/proposals/",
+        "policy of block": f"/blocks/{proposal.block_id}/policy/",
         "blocks": "/blocks/",
         "new block": "/blocks/new/",
         "block": f"/blocks/{block.id}/",
@@ -194,7 +204,7 @@ QUERIES = {
     "agents": 8,
     "peek": 17,
     "new agent": 7,
-    "blocks": 3,
+    "blocks": 5,
     "block": 9,
     "version": 8,
     "compare": 8,

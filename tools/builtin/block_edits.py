@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from memory.models import BlockProposal
 from memory.rendering import LINE_NUMBER_WARNING, unmask
-from memory.services.block_checks import check_agents_may_edit
+from memory.services.block_policies import check_is_free
 from memory.services.blocks import (
     BlockDraft,
     BlockEdit,
@@ -28,7 +29,13 @@ Edit = Callable[[str], str]
 
 
 def edit_by_label(context: ToolContext, label: str, edit: Edit, *, is_rewrite: bool = False) -> str:
-    """The value of the agent's block after the edit. Raises ToolError for a label it has not, and what `edit_block` does."""
+    """The value of the agent's block after the edit, or that the edit waits for approval. Raises as `change_by_label`."""
+    done = change_by_label(context, label, edit, is_rewrite=is_rewrite)
+    return done.block.value if done.proposal is None else waiting_notice(done.proposal)
+
+
+def change_by_label(context: ToolContext, label: str, edit: Edit, *, is_rewrite: bool = False) -> BlockEdit:
+    """What the edit did to the agent's block. Raises ToolError for a label it has not, and what `edit_block` does."""
     block_id = block_id_of(context, label)
     done = edit_block(
         caller=context.caller,
@@ -37,10 +44,20 @@ def edit_by_label(context: ToolContext, label: str, edit: Edit, *, is_rewrite: b
         origin=context.origin,
         seen_version=context.seen_versions.get(block_id),
         is_rewrite=is_rewrite,
+        find_cause=context.find_cause,
     )
     if done.has_changed:
         context.changes.append(done)
-    return done.block.value
+    return done
+
+
+def waiting_notice(proposal: BlockProposal) -> str:
+    """What the model reads instead of the outcome of an edit that waits for approval."""
+    return (
+        f"Not written: your edits of the memory block {proposal.label!r} wait for the approval of a person. This one was proposed "
+        f"({proposal.id}). Your memory is unchanged until then, so do not rely on the edit and do not repeat it; you will be told what was "
+        "decided. Further edits of this block in this turn build on the proposed text."
+    )
 
 
 def _telling_of_pin(context: ToolContext, block_id: str, edit: Edit) -> Edit:
@@ -92,11 +109,12 @@ def add_block(context: ToolContext, label: str, value: str, *, description: str 
 
 
 def remove_block(context: ToolContext, label: str) -> None:
-    """Take the block from the agent; the row stays. Raises ToolError for an unknown label, BlockReadOnly."""
+    """Take the block from the agent; the row stays. Raises ToolError for an unknown label, BlockReadOnly, Forbidden."""
     if context.detach_block is None:
         raise ToolError("You cannot remove memory blocks.")
     block_id = block_id_of(context, label)
-    check_agents_may_edit(get_block_for(caller=context.caller, block_id=block_id))
+    block = get_block_for(caller=context.caller, block_id=block_id)
+    check_is_free(block, context.caller, "taking it out of your memory")
     context.detach_block(block_id)
     del context.block_ids[label]
 
@@ -116,7 +134,10 @@ def rename_block(
         label=new_label,
         description=description,
         origin=context.origin,
+        find_cause=context.find_cause,
     )
+    if done.proposal is not None:
+        return [waiting_notice(done.proposal)]
     if done.has_changed:
         context.changes.append(done)
     changes = []

@@ -10,10 +10,11 @@ from tools import registry
 from tools.builtin.block_edits import (
     LINE_NUMBER,
     add_block,
+    change_by_label,
     clean_text,
-    edit_by_label,
     remove_block,
     rename_block,
+    waiting_notice,
 )
 from tools.context import ToolContext
 from tools.models.tool import ToolType
@@ -55,12 +56,18 @@ def _apply(context: ToolContext, section: patches.Section) -> list[Done]:
 def _update(context: ToolContext, section: UpdateBlock) -> list[Done]:
     label, done = section.label, list[Done]()
     if section.new_label is not None:
-        rename_block(context, label, section.new_label)
-        done.append({"done": "renamed", "label": label, "new_label": section.new_label})
-        label = section.new_label
+        said = rename_block(context, label, section.new_label)
+        if section.new_label in context.block_ids:
+            done.append({"done": "renamed", "label": label, "new_label": section.new_label})
+            label = section.new_label
+        else:
+            done.append({"done": "proposed", "label": label, "value": " ".join(said)})
     if section.hunks:
-        value = edit_by_label(context, label, lambda value: patches.apply_hunks(value, section.hunks))
-        done.append({"done": "updated", "label": label, "value": value})
+        edit = change_by_label(context, label, lambda value: patches.apply_hunks(value, section.hunks))
+        if edit.proposal is None:
+            done.append({"done": "updated", "label": label, "value": edit.block.value})
+        else:
+            done.append({"done": "proposed", "label": label, "value": waiting_notice(edit.proposal)})
     return done
 
 

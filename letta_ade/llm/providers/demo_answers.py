@@ -84,6 +84,8 @@ def _report(done: Done, act: Act) -> str:
         return f"`{done.name}` was called, and nothing came back."
     if done.is_error:
         return f"`{done.name}` did not work:\n\n{quoted(_cut(done.text).splitlines())}"
+    if act.kind in ("insert", "replace") and done.text.startswith("Not written"):
+        return f"I proposed an edit of my `human` block; it waits for a person:\n\n{quoted(act.subject.splitlines())}"
     match act.kind:
         case "insert":
             return f"I wrote this into my `human` block:\n\n{quoted(act.subject.splitlines())}"

@@ -67,12 +67,16 @@ class VersionedBlock(BlockResponse):
     version: int
     #: After a change: the version of somebody else that it was merged with.
     merged_with: int | None = None
+    #: The change was not made: it waits for approval as this proposal.
+    proposal_id: str | None = None
 
     @classmethod
-    def at(cls, block: Block, *, merged_with: int | None = None) -> VersionedBlock:
+    def at(
+        cls, block: Block, *, merged_with: int | None = None, proposal_id: str | None = None
+    ) -> VersionedBlock:
         """The block of a row."""
         fields = BlockResponse.of(block).model_dump()
-        return cls(**fields, version=block.version, merged_with=merged_with)
+        return cls(**fields, version=block.version, merged_with=merged_with, proposal_id=proposal_id)
 
 
 class CreateBlock(Body):

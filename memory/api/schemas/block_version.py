@@ -52,6 +52,10 @@ class VersionResponse(VersionAuthor):
     restored_from: int | None
     #: Lines that went although the writer had not seen them; more than none is a blind overwrite.
     unseen_dropped: int
+    #: The proposal that was approved, and by whom.
+    proposal_id: str | None
+    approved_by_id: str | None
+    approved_by_name: str | None
     #: False: made for what somebody wrote to the row without a version, or changed after it was written.
     is_explained: bool
     prev_hash: str
@@ -74,6 +78,9 @@ class VersionResponse(VersionAuthor):
             act=version.act,
             restored_from=version.restored_from,
             unseen_dropped=version.unseen_dropped,
+            proposal_id=version.proposal_id,
+            approved_by_id=version.approved_by_id,
+            approved_by_name=version.approved_by_name,
             is_explained=version.is_explained and is_intact(version),
             prev_hash=version.prev_hash,
             hash=version.hash,
