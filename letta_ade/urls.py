@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("letta_ade.web.urls")),
     path("", include("agents.web.urls")),
     path("inbox/", include("agents.web.inbox_urls")),
+    path("runs/", include("agents.web.run_urls")),
     path("", include("agents.web.proposal_urls")),
     path("", include("memory.web.urls")),
     path("", include("tools.web.urls")),

@@ -17,6 +17,22 @@ class RunStatus(models.TextChoices):
 
 
 ACTIVE_STATUSES = (RunStatus.CREATED, RunStatus.RUNNING)
+#: How few runs end. The others are found by their age, among nearly all runs.
+RARE_STATUSES = (RunStatus.FAILED, RunStatus.CANCELLED)
+RARE_STOP_REASONS = (
+    "cancelled",
+    "error",
+    "invalid_llm_response",
+    "invalid_tool_call",
+    "llm_api_error",
+    "max_steps",
+    "max_tokens_exceeded",
+    "no_tool_call",
+    "requires_approval",
+    "tool_rule",
+    "insufficient_credits",
+    "context_window_overflow_in_system_prompt",
+)
 
 
 class Run(Owned):
@@ -41,6 +57,8 @@ class Run(Owned):
     completed_at = models.DateTimeField(null=True)
     ttft_ns = models.BigIntegerField(null=True)
     total_duration_ns = models.BigIntegerField(null=True)
+    #: Of all its steps; None until it has ended.
+    total_tokens = models.BigIntegerField(null=True)
     #: Who is told when the run has ended, and how the last try went (services/callbacks.py).
     callback_url = models.CharField(max_length=2000, null=True)
     callback_sent_at = models.DateTimeField(null=True)
@@ -56,6 +74,17 @@ class Run(Owned):
             models.Index(
                 fields=["status"], name="run_active", condition=models.Q(status__in=["created", "running"])
             ),
+            models.Index(
+                fields=["workspace", "status", "created_at", "id"],
+                name="run_by_rare_status",
+                condition=models.Q(status__in=[status.value for status in RARE_STATUSES]),
+            ),
+            models.Index(
+                fields=["workspace", "stop_reason", "created_at", "id"],
+                name="run_by_rare_stop_reason",
+                condition=models.Q(stop_reason__in=list(RARE_STOP_REASONS)),
+            ),
+            models.Index(fields=["workspace", "total_tokens"], name="run_by_tokens"),
         ]
 
     def __str__(self) -> str:

@@ -33,6 +33,8 @@ class Step(Owned):
     cached_input_tokens = models.PositiveIntegerField(null=True)
     cache_write_tokens = models.PositiveIntegerField(null=True)
     reasoning_tokens = models.PositiveIntegerField(null=True)
+    #: Estimated tokens of the request by segment (services/request_segments.py); null in the steps of an older server.
+    segments = models.JSONField(null=True)
     error_type = models.CharField(max_length=64, null=True)
     error_data = models.JSONField(null=True)
     tags = ArrayField(models.CharField(max_length=255), default=list)

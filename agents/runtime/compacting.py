@@ -78,6 +78,7 @@ class Compactor:
             trigger=occasion.trigger,
             context_tokens=occasion.size,
             context_window=gauge.window,
+            started_at=datetime.now(UTC).isoformat(),
         )
         summary = await self._summarise(items[0].chat, plan)
         end = self._end(compaction_id, items, plan, summary, occasion, gauge)

@@ -112,6 +112,8 @@ class ToolStarted:
     tool_call_id: str
     name: str
     arguments: str
+    #: ISO 8601; None in the events of an older server.
+    started_at: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,8 @@ class CompactionStarted:
     trigger: str
     context_tokens: int
     context_window: int
+    #: As in ToolStarted.
+    started_at: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -396,6 +396,7 @@ async def _run_tools(
             tool_call_id=planned.call.id,
             name=planned.call.name,
             arguments=json.dumps(planned.arguments, ensure_ascii=False),
+            started_at=datetime.now(UTC).isoformat(),
         )
     if not due:
         return

@@ -17,6 +17,7 @@ from django.db import connection
 from agents.models import Agent, Conversation, Message
 from agents.runtime.progress import Progress
 from agents.runtime.prompt import build_request
+from agents.runtime.system_sections import SystemParts, split_system
 from agents.services.agents import get_agent_for
 from agents.services.conversations import get_conversation_of
 from agents.services.opening import ModelOfRun, OpenedRun, look_at, preview
@@ -29,9 +30,6 @@ from letta_ade.llm.messages import ChatMessage, ToolSpec
 from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
 
 _MOST_KEPT = 64
-_BLOCKS = ("<memory_blocks>", "</memory_blocks>")
-_RULES = ("<tool_usage_rules>", "</tool_usage_rules>")
-_METADATA = ("<memory_metadata>", "</memory_metadata>")
 _TOOL_VERSIONS = """
 SELECT tool.id, tool.updated_at FROM tools_tool tool JOIN agents_agenttool link ON link.tool_id = tool.id
 WHERE link.agent_id = %s ORDER BY tool.name
@@ -39,16 +37,6 @@ WHERE link.agent_id = %s ORDER BY tool.name
 _ENTRIES = """
 SELECT count(*), md5(string_agg(message_id, ',' ORDER BY position)) FROM agents_contextentry WHERE conversation_id = %s
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemParts:
-    """The compiled system message by its sections; what lies between them is blank."""
-
-    instructions: str
-    blocks: str
-    rules: str
-    metadata: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +106,19 @@ def preview_payload(caller: Caller, request: RunRequest) -> dict[str, Any]:
     return opened.model.payload(_first_request(opened))
 
 
+def preview_next(*, caller: Caller, agent_id: str, conversation_id: str | None = None) -> dict[str, Any]:
+    """The request that the conversation would make now, without a word that is still to come; nothing is sent or stored.
+
+    Raises NotFound (agent, conversation, model) and ModelAuthentication.
+    """
+    caller.check("read")
+    agent = get_agent_for(caller=caller, agent_id=agent_id)
+    opened = look_at(
+        caller=caller, conversation=get_conversation_of(agent=agent, conversation_id=conversation_id)
+    )
+    return opened.model.payload(_first_request(opened))
+
+
 def _first_request(opened: OpenedRun) -> ChatRequest:
     snapshot, progress = opened.snapshot, Progress(opened.snapshot)
     allowance = snapshot.rules.allowance(snapshot.tool_names, progress.history)
@@ -173,20 +174,6 @@ def _overview(caller: Caller, agent: Agent, conversation: Conversation) -> Conte
         archival_count=load_memory(agent, conversation).archival_count,
         recall_count=max(0, _stored_count(agent) - len(ids) - (summary is not None) - 1),
     )
-
-
-def split_system(text: str) -> SystemParts:
-    """The sections of a compiled system message. Of several the last counts: instructions may speak of them."""
-    rest, found = text, list[str]()
-    for opening, closing in (_METADATA, _RULES, _BLOCKS):
-        start = rest.rfind(opening)
-        end = rest.find(closing, start) + len(closing)
-        is_there = 0 <= start < end - len(closing)
-        found.append(rest[start:end] if is_there else "")
-        if is_there:
-            rest = rest[:start] + rest[end:]
-    metadata, rules, blocks = found
-    return SystemParts(instructions=rest.strip(), blocks=blocks, rules=rules, metadata=metadata)
 
 
 def tool_data(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:

@@ -49,7 +49,8 @@ run AS (
       FROM agents_step AS step
       WHERE step.run_id = agents_run.id AND step.ttft_ns IS NOT NULL AND step.llm_request_start_ns IS NOT NULL
       ORDER BY step.number LIMIT 1
-    )
+    ),
+    total_tokens = (SELECT COALESCE(sum(step.total_tokens), 0) FROM agents_step AS step WHERE step.run_id = agents_run.id)
   WHERE {which} RETURNING agent_id, conversation_id, total_duration_ns
 ), conversation AS (
   UPDATE agents_conversation SET last_run_completion = %(now)s WHERE id IN (SELECT conversation_id FROM run)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 
-from agents.models import Message, Run, Step
+from agents.models import Compaction, Message, Run, Step
 from agents.models.message import MessageRole
 from agents.models.step import StepStatus
 from agents.services.runs import get_run_for, public_error
@@ -46,7 +46,7 @@ class Span:
 
     id: str
     parent_id: str | None
-    #: run, waiting, agent_step, llm_request, time_to_first_token or tool_execution.
+    #: run, waiting, agent_step, llm_request, time_to_first_token, tool_execution or compaction.
     name: str
     #: Nanoseconds of Unix time.
     start_ns: int
@@ -96,20 +96,24 @@ def run_metrics(*, caller: Caller, run_id: str) -> RunMetrics:
 def run_spans(*, caller: Caller, run_id: str, limit: int) -> list[Span]:
     """The first spans of the run in the order in which they began; the run itself is the first. Raises NotFound."""
     run = get_run_for(caller=caller, run_id=run_id)
-    steps = list(run.steps.order_by("number"))
+    return spans_of(run, list(run.steps.order_by("number")))[:limit]
+
+
+def spans_of(run: Run, steps: Sequence[Step]) -> list[Span]:
+    """The spans of a run in the order in which they began; `steps` are all of it. Three queries."""
     own = [step.id for step in steps]
     # By the ids of the steps: a condition on a joined table beside one on messages would read all messages there are.
     messages = _in_order(Message.objects.filter(Q(run=run) | Q(step_id__in=own), role__in=_ROLES))
     root = _root(run)
-    spans = [root, *_queue_spans(run, root, steps)]
+    spans = [root, *_queue_spans(run, root, steps), *_compaction_spans(run, root)]
     for step in steps:
         spans += _step_spans(step, root, [each for each in messages if each.step_id == step.id])
     for message, returned in _executed([each for each in messages if each.run_id == run.id]):
         is_own = message.step_id in own
         parent_id = _span_id(message.step_id or "") if is_own else root.id
         spans.append(_tool_span(message, returned, parent_id))
-    # Parents stand before their children, and stay there when both began at once.
-    return sorted(spans, key=lambda span: span.start_ns)[:limit]
+    # Parents stand before their children, and stay there when both began at once; the clocks of two machines may differ.
+    return sorted(spans, key=lambda span: (span.parent_id is not None, span.start_ns))
 
 
 def _in_order(messages: QuerySet[Message]) -> list[Message]:
@@ -165,6 +169,30 @@ def _queue_spans(run: Run, root: Span, steps: Sequence[Step]) -> Iterator[Span]:
     ended_ns = unix_ns(steps[0].started_at) if steps else None
     waited_ns = root.duration_ns if ended_ns is None else max(0, ended_ns - root.start_ns)
     yield _span("waiting", root.id, root.start_ns, waited_ns, of=f"{run.id} queue", waits_for="worker")
+
+
+def _compaction_spans(run: Run, root: Span) -> Iterator[Span]:
+    """The calls of summarisers, one after the other; the row is written when the last has answered."""
+    calls = Sum("traces__latency_ms")
+    for compaction in (
+        Compaction.objects.filter(run=run).annotate(calls_ms=calls).order_by("created_at", "id")
+    ):
+        took_ns = (compaction.calls_ms or 0) * 1_000_000
+        yield _span(
+            "compaction",
+            root.id,
+            unix_ns(compaction.created_at) - took_ns,
+            took_ns,
+            of=compaction.id,
+            compaction_id=compaction.id,
+            step_id=compaction.step_id,
+            trigger=compaction.trigger,
+            model=compaction.model,
+            tokens_before=compaction.tokens_before,
+            tokens_after=compaction.tokens_after,
+            prompt_tokens=compaction.prompt_tokens,
+            completion_tokens=compaction.completion_tokens,
+        )
 
 
 def _step_spans(step: Step, root: Span, messages: Sequence[Message]) -> Iterator[Span]:

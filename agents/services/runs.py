@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from agents.models import Conversation, Message, Run, Step
@@ -35,6 +35,13 @@ class RunFilters:
     stop_reason: str | None = None
     #: May be `default`: the default conversation of each agent.
     conversation_id: str | None = None
+    #: Began at this moment or later; began before this one.
+    since: datetime | None = None
+    until: datetime | None = None
+    #: Of all its steps. One that goes on has not been counted yet.
+    least_tokens: int | None = None
+    #: Nothing ran in their conversation since.
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +147,16 @@ def public_error(error: dict[str, Any] | None) -> dict[str, Any] | None:
 def list_runs(
     *, caller: Caller, filters: RunFilters | None = None, page: PageRequest | None = None
 ) -> list[Run]:
-    """A page of runs, the newest first unless asked otherwise."""
-    filters = filters or RunFilters()
+    """A page of runs, the newest first unless asked otherwise. Raises NotFound (cursor)."""
     everything = Run.objects.filter(workspace_id=caller.workspace_id)
-    where = Q()
+    chosen = select_runs(caller=caller, filters=filters or RunFilters())
+    return paginate(chosen, page or PageRequest(limit=100), among=everything)
+
+
+def select_runs(*, caller: Caller, filters: RunFilters) -> QuerySet[Run]:
+    """The workspace's runs that pass."""
+    caller.check("read")
+    where = Q(workspace_id=caller.workspace_id)
     if filters.agent_ids:
         where &= Q(agent_id__in=filters.agent_ids)
     if filters.statuses:
@@ -158,7 +171,18 @@ def list_runs(
         where &= Q(conversation__is_default=True)
     elif filters.conversation_id is not None:
         where &= Q(conversation_id=filters.conversation_id)
-    return paginate(everything.filter(where), page or PageRequest(limit=100), among=everything)
+    if filters.since is not None:
+        where &= Q(created_at__gte=filters.since)
+    if filters.until is not None:
+        where &= Q(created_at__lt=filters.until)
+    if filters.least_tokens is not None:
+        where &= Q(total_tokens__gte=filters.least_tokens)
+    if filters.is_last:
+        later = Run.objects.filter(
+            conversation_id=OuterRef("conversation_id"), created_at__gt=OuterRef("created_at")
+        )
+        where &= Q(~Exists(later))
+    return Run.objects.filter(where)
 
 
 def delete_run(*, caller: Caller, run_id: str) -> Run:

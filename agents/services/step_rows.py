@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from agents.models import Message, RunLease, Step
 from agents.models.step import StepStatus
 from agents.runtime.ports import StepEnd, StepStart
+from agents.services.request_segments import measure_request
 from agents.services.run_rows import HELD, held_values
 from letta_ade.core.ids import new_id
 from letta_ade.core.rows import Insert
@@ -31,12 +32,12 @@ WITH held AS (
 ), step AS (
   INSERT INTO agents_step (
     id, created_at, updated_at, started_at, workspace_id, created_by_id, run_id, agent_id, number, status, model_handle,
-    provider_name, model_endpoint, context_window_limit, prompt_tokens, completion_tokens, total_tokens, tags
+    provider_name, model_endpoint, context_window_limit, prompt_tokens, completion_tokens, total_tokens, tags, segments
   )
   SELECT
     %(id)s, %(started_at)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(run_id)s, %(agent_id)s,
     %(number)s, 'pending',
-    %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{{}}'
+    %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{{}}', %(segments)s
   FROM held
   ON CONFLICT (id) DO NOTHING
   RETURNING id
@@ -101,6 +102,7 @@ def insert_step(
         "endpoint": endpoint,
         "window": step.context_window,
         "request": step.request_text.replace("\0", ""),
+        "segments": Jsonb(measure_request(step.request_text)),
         "hash": hashlib.sha256(step.request_text.encode()).hexdigest(),
     }
     with connection.cursor() as cursor:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.models import Agent, Message, Run
-from agents.models.message import MessageRole
+from agents.models import Agent, Run
 from agents.models.run import RunStatus
 from agents.services.agents import agents_of, count_agents_of_blocks
 from agents.web import agent_rows
 from agents.web.agent_rows import AgentRow, DotState
+from agents.web.run_rows import substitute_title, titles_of
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import NotFound
 from memory.models import Block
 
 _LATEST_RUNS = 5
-_TITLE_CHARACTERS = 120
 _DOT_OF_STATUS: dict[str, DotState] = {
     RunStatus.CREATED: "live",
     RunStatus.RUNNING: "live",
@@ -73,17 +72,12 @@ def look(*, caller: Caller, agent_id: str) -> Peek:
 
 def _latest_runs(agent: Agent) -> list[RunLine]:
     runs = list(agent.runs.order_by("-created_at", "-id")[:_LATEST_RUNS])
-    asked = (
-        Message.objects.filter(run__in=runs, role=MessageRole.USER)
-        .order_by("run_id", "created_at")
-        .distinct("run_id")
-    )
-    titles = {message.run_id: message.text[:_TITLE_CHARACTERS] for message in asked.only("run_id", "text")}
+    titles = titles_of(runs)
     return [
         RunLine(
             run=run,
             dot=_DOT_OF_STATUS[run.status],
-            title=titles.get(run.id) or "no text",
+            title=titles.get(run.id) or substitute_title(run),
             duration_ms=run.total_duration_ns / 1e6 if run.total_duration_ns is not None else None,
             note=""
             if run.status == RunStatus.COMPLETED

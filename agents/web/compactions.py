@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse
@@ -53,18 +54,23 @@ def undo_part(request: PageRequest, agent_id: str, compaction_id: str) -> HttpRe
 
 def _part(request: PageRequest, bench: Bench, compaction: Compaction, *, error: str = "") -> HttpResponse:
     last = last_compaction(compaction.conversation)
-    messages = left_messages(compaction)
+    lines, more = left_lines(left_messages(compaction))
     context: dict[str, Any] = {
         **bench.base,
         "item": CompactionItem.of(compaction, last_id=last.id if last else None),
         "compaction": compaction,
-        "left": [_line(message) for message in messages[:_LISTED]],
-        "more": max(0, len(messages) - _LISTED),
+        "left": lines,
+        "more": more,
         "is_open": True,
         "error": error,
     }
     status = UNPROCESSABLE if error else 200
     return render(request, "agents/partials/compaction.html", context, status=status)
+
+
+def left_lines(messages: Sequence[Message]) -> tuple[list[dict[str, str]], int]:
+    """The first of these messages as short paragraphs, and how many there are beside them."""
+    return [_line(message) for message in messages[:_LISTED]], max(0, len(messages) - _LISTED)
 
 
 def _line(message: Message) -> dict[str, str]:

@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from agents.web import workbench_memory, workbench_page
+from agents.web import context_view, workbench_page
 from agents.web.conversation_rows import load_switch
 from agents.web.live_transcript import LiveRun
 from agents.web.run_line import RunLine
@@ -117,7 +117,7 @@ def parts(bench: Bench, wanted: set[str], *, shown: dict[str, int], draws_all_bl
     if draws_all_blocks or changed:
         html += _block_parts(bench, changed, shown, draws_all=draws_all_blocks)
     if wanted & {"context", "agent"} or changed:
-        view = workbench_memory.load_context_view(bench.agent, bench.conversation)
+        view = context_view.load_context_view(bench.agent, bench.conversation)
         html.append(_render("context", bench, context=view, oob="morph"))
         html.append(_render("context_head", bench, context=view, oob="morph"))
     if wanted & {"archival", "agent"}:

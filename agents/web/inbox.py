@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from agents.models import Agent
+from agents.web.inbox_failed import load_failed
 from agents.web.inbox_rows import (
     InboxFilters,
     ProposalRow,
@@ -40,6 +41,7 @@ def list_page(request: PageRequest) -> HttpResponse:
     segments = list_segments(caller, filters)
     context: dict[str, Any] = {
         "rows": shown,
+        "failed": load_failed(caller, agent_id=filters.agent_id),
         "segments": segments,
         "kind": filters.kind or "",
         "filter_agent": _agent_of(caller, filters),

@@ -1,44 +1,31 @@
-"""What an agent knows, as the right pane shows it: its context window, its blocks, its archival memory."""
+"""What an agent knows, as the right pane shows it: its blocks, its archival memory. Its context window: `context_view`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Literal
 
 from django.db.models import F, Q
 
-from agents.models import Agent, Compaction, Conversation, Run, Step
+from agents.models import Agent, Conversation, Run
 from agents.services.agent_archives import archives_of
-from agents.services.agent_tools import tools_of
 from agents.services.agent_types import as_caller
 from agents.services.agents import count_agents_of_blocks
-from agents.services.context import load_context
-from agents.services.system_message import blocks_in, blocks_shown_in
+from agents.services.system_message import blocks_in
 from letta_ade.accounts.auth import Caller
-from letta_ade.llm.messages import ToolSpec
-from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
 from memory.models import Block, BlockVersion
 from memory.policies import Policy
 from memory.services.block_policies import policy_of
 from memory.services.passages import count_passages
 from memory.services.proposals import waiting_ids
-from tools.services.tools import tool_schema
 
 #: Lines of a value that a card shows, and those around a change.
 _FIRST_LINES = 6
 _LINES_AROUND = 2
 #: Comparing more pairs of lines would hold up the page.
 _MOST_PAIRS = 4_000_000
-_BAR_WIDTH = 392.0
-_BAR_GAP = 1.0
-#: Steps in the strip.
-_STRIP_STEPS = 24
-_STRIP_TOP, _STRIP_BASE, _STRIP_HEIGHT = 16.0, 72.0, 86.0
-
-Segment = Literal["system", "tools", "blocks", "messages"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,53 +71,6 @@ class BlockCard:
     def author_kind(self) -> str:
         kinds = {"agent": "agent", "api_key": "key"}
         return kinds.get(self.author.actor_kind if self.author else "", "person")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentShare:
-    name: Segment
-    title: str
-    tokens: int
-    x: float
-    width: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepBar:
-    """The size of the context at one step."""
-
-    step_id: str
-    number: int
-    tokens: int
-    x: float
-    y: float
-    width: float
-    height: float
-    is_last: bool
-    #: Where the mark stands that the context was compacted after it.
-    cut_x: float | None = None
-
-    @property
-    def middle(self) -> float:
-        return round(self.x + self.width / 2, 2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextView:
-    """How full the window is. `is_counted`: the total is the provider's; the segments are always estimates."""
-
-    total: int
-    limit: int
-    is_counted: bool
-    segments: tuple[SegmentShare, ...]
-    free_x: float
-    free_width: float
-    step_count: int
-    bars: tuple[StepBar, ...]
-
-    @property
-    def level(self) -> str:
-        return "bad" if self.total >= self.limit * 0.95 else ""
 
 
 def load_cards(
@@ -282,122 +222,6 @@ def _changed_lines(
         elif tag == "delete":
             gone[start] = old_end - old_start
     return changed, gone
-
-
-def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
-    """The context as the next call would send it, by segment; the total as it was last counted."""
-    context = [entry.chat for entry in load_context(conversation)]
-    system = estimate_text(context[0].text) if context else estimate_text(agent.system)
-    blocks = sum(
-        estimate_text(block.value) + estimate_text(block.description or "")
-        for block in blocks_shown_in(agent, conversation)
-    )
-    estimates: dict[Segment, int] = {
-        "system": max(0, system - blocks),
-        "tools": estimate_tools([_spec(tool) for tool in tools_of(agent)]),
-        "blocks": blocks,
-        "messages": estimate_messages(context[1:]),
-    }
-    steps = Step.objects.filter(run__conversation=conversation).order_by("-created_at", "-id")
-    counted = list(
-        steps.filter(prompt_tokens__gt=0).values_list(
-            "id", "prompt_tokens", "completion_tokens", "started_at"
-        )[:_STRIP_STEPS]
-    )
-    estimated = sum(estimates.values())
-    total = counted[0][1] + counted[0][2] if counted else estimated
-    cuts = _compacted_after(conversation, counted[::-1])
-    is_counted = bool(counted) and counted[0][0] not in cuts
-    if counted and not is_counted:
-        # Nobody has counted what is left.
-        newest = Compaction.objects.filter(conversation=conversation, undone_at=None).order_by("-created_at")
-        total = newest.values_list("tokens_after", flat=True)[0]
-    step_count = steps.count()
-    limit = conversation.context_window_limit or agent.context_window_limit
-    factor = total / estimated if counted and estimated else 1.0
-    segments, x = _segments(estimates, factor, max(limit, total))
-    return ContextView(
-        total=total,
-        limit=limit,
-        is_counted=is_counted,
-        segments=segments,
-        free_x=x,
-        free_width=max(0.0, round(_BAR_WIDTH - x, 2)),
-        step_count=step_count,
-        bars=_bars(counted[::-1], step_count, limit, cuts),
-    )
-
-
-_TITLES: dict[Segment, str] = {
-    "system": "System",
-    "tools": "Tools",
-    "blocks": "Blocks",
-    "messages": "Messages",
-}
-
-
-def _segments(
-    estimates: dict[Segment, int], factor: float, whole: int
-) -> tuple[tuple[SegmentShare, ...], float]:
-    x = 0.0
-    segments = []
-    for name, tokens in estimates.items():
-        share = round(tokens * factor)
-        # What is there can be seen, however little it is.
-        width = max(2.0, share * _BAR_WIDTH / whole) if share else 0.0
-        segments.append(
-            SegmentShare(name=name, title=_TITLES[name], tokens=share, x=round(x, 2), width=round(width, 2))
-        )
-        x += width + (_BAR_GAP if width else 0)
-    return tuple(segments), round(x, 2)
-
-
-def _compacted_after(
-    conversation: Conversation, steps: Sequence[tuple[str, int, int, datetime]]
-) -> frozenset[str]:
-    """The steps after which the context was compacted, before the next one."""
-    if not steps:
-        return frozenset()
-    rows = Compaction.objects.filter(conversation=conversation, undone_at=None, created_at__gte=steps[0][3])
-    return frozenset(
-        [step[0] for step in steps if step[3] <= moment][-1]
-        for moment in rows.values_list("created_at", flat=True)
-    )
-
-
-def _bars(
-    steps: Sequence[tuple[str, int, int, datetime]], step_count: int, limit: int, compacted: frozenset[str]
-) -> tuple[StepBar, ...]:
-    if len(steps) < 2:
-        return ()
-    most = max(sent + said for _, sent, said, _ in steps)
-    slot = _BAR_WIDTH / max(_STRIP_STEPS // 2, len(steps))
-    bars = []
-    for place, (step_id, sent, said, _) in enumerate(steps):
-        height = max(1.0, (sent + said) * (_STRIP_BASE - _STRIP_TOP) / most)
-        bars.append(
-            StepBar(
-                step_id=step_id,
-                number=step_count - len(steps) + place + 1,
-                tokens=sent + said,
-                x=round(place * slot, 2),
-                y=round(_STRIP_BASE - height, 2),
-                width=round(slot * 0.68, 2),
-                height=round(height, 2),
-                is_last=place == len(steps) - 1,
-                cut_x=round(place * slot + slot * 0.84, 2) if step_id in compacted else None,
-            )
-        )
-    return tuple(bars)
-
-
-def _spec(tool: object) -> ToolSpec:
-    schema = tool_schema(tool)  # type: ignore[arg-type]  # a Tool of the queryset
-    return ToolSpec(
-        name=schema.get("name") or "",
-        description=schema.get("description") or "",
-        parameters=schema.get("parameters") or {},
-    )
 
 
 def count_archival(caller: Caller, agent: Agent) -> int:

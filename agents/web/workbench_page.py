@@ -17,7 +17,7 @@ from agents.services.groups import MOST_TURNS
 from agents.services.images import MEDIA_TYPES
 from agents.services.leases import QUEUE
 from agents.services.waiting import load_waiting
-from agents.web import workbench_memory
+from agents.web import context_view, workbench_memory
 from agents.web.background_view import load_background
 from agents.web.conversation_rows import title_of
 from agents.web.image_parts import MOST_IMAGES
@@ -143,7 +143,7 @@ def memory_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> d
     return {
         **blocks_context(bench, fresh_after),
         **archival_context(bench),
-        "context": workbench_memory.load_context_view(bench.agent, bench.conversation),
+        "context": context_view.load_context_view(bench.agent, bench.conversation),
     }
 
 

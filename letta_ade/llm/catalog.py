@@ -30,6 +30,7 @@ from letta_ade.llm.listing import (
     find_model,
 )
 from letta_ade.llm.model_rows import ModelRow
+from letta_ade.llm.prices import Price
 from letta_ade.llm.provider_config import ProviderConfig
 from letta_ade.llm.provider_profiles import PROVIDERS, ProviderProfile
 from letta_ade.llm.provider_store import CatalogProvider, store
@@ -190,6 +191,17 @@ def known_embedding_info(handle: str, *, workspace_id: str | None = None) -> Emb
             else None
         )
     return next((info for info in own.listing.embeddings if info.name == model), None)
+
+
+def known_price(handle: str, *, workspace_id: str | None = None) -> Price | None:
+    """What the model costs, as far as it is known now; None when it is not. Asks nobody: for showing it many times."""
+    if handle in _installed:
+        return None
+    provider, name = _provider_of(handle, workspace_id)
+    if provider is None:
+        return None
+    info = find_model(provider.listing, name)
+    return (info or describe_model(provider.config, ModelRow(name=name))).price
 
 
 def get_chat_model(handle: str, *, workspace_id: str | None = None) -> ChatModel:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from letta_ade.llm.model_rows import ModelRow
+from letta_ade.llm.prices import Price, list_price
 from letta_ade.llm.profiles import EMBEDDING_DIMENSIONS, OPENAI_EMBEDDINGS, UNKNOWN_WINDOW, model_profile
 from letta_ade.llm.provider_config import ProviderConfig
 from letta_ade.llm.providers.demo import DEMO_MODEL, DEMO_WINDOW
@@ -41,6 +42,8 @@ class ModelInfo:
     endpoint: str | None = None
     is_demo: bool = False
     category: Category = "base"
+    #: None where nobody knows it: a model of one's own server has none.
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +113,13 @@ def describe_model(config: ProviderConfig, row: ModelRow) -> ModelInfo:
         base_model=row.base_model,
         endpoint=config.base_url,
         category=config.category,
+        price=row.price or _list_price(config, row),
     )
+
+
+def _list_price(config: ProviderConfig, row: ModelRow) -> Price | None:
+    """A maker's price counts at the maker's own address: what another server asks for is its own business."""
+    return list_price(config.profile.provider_type, row.name) if config.is_official_host else None
 
 
 def describe_embedding(config: ProviderConfig, row: ModelRow) -> EmbeddingModelInfo:
@@ -150,4 +159,5 @@ def _demo() -> ModelInfo:
         max_output_tokens=8192,
         supports_reasoning=True,
         is_demo=True,
+        price=Price(sent=0, said=0),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from letta_ade.llm.prices import Price, told_price
 from letta_ade.llm.profiles import (
     EMBEDDING_MARKS,
     GEMINI_OTHER_MARKS,
@@ -46,6 +47,7 @@ class ModelRow:
     images: bool | None = None
     reasoning: bool | None = None
     json_schema: bool | None = None
+    price: Price | None = None
 
 
 def openai_row(config: ProviderConfig, row: Mapping[str, Any]) -> ModelRow | None:
@@ -69,6 +71,7 @@ def openai_row(config: ProviderConfig, row: Mapping[str, Any]) -> ModelRow | Non
         images=True if _reads_images(row) or _can(row, "image_input") else None,
         reasoning=True if "reasoning" in (parameters or ()) or _can(row, "thinking") else None,
         json_schema=True if "structured_outputs" in (parameters or ()) else None,
+        price=told_price(row.get("pricing")),
     )
 
 

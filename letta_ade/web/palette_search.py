@@ -12,7 +12,7 @@ from django.contrib.postgres.search import SearchQuery
 from django.db.models import Count, Min, Q, QuerySet
 from django.urls import reverse
 
-from agents.models import Agent, AgentBlock, Conversation, Message, Run
+from agents.models import Agent, AgentBlock, Conversation, Message, Run, Step
 from agents.web.conversation_rows import address_of
 from letta_ade.accounts.auth import Caller
 from memory.models import Block, BlockProposal
@@ -27,7 +27,7 @@ MOST_CHARACTERS = 200
 _LEAST_OF_A_WORD = 2
 _EXCERPT_CHARACTERS = 110
 _ID = re.compile(
-    r"#?(?P<id>(?P<kind>agent|conv|block|proposal|tool|run|message)-[0-9a-f-]*[0-9a-f][0-9a-f-]*)", re.I
+    r"#?(?P<id>(?P<kind>agent|conv|block|proposal|tool|run|step|message)-[0-9a-f-]*[0-9a-f][0-9a-f-]*)", re.I
 )
 
 
@@ -97,6 +97,7 @@ def _all_commands() -> Iterator[tuple[Hit, Any]]:
     yield Hit(icon="robot", title="Go to agents", address=reverse("agents:list"), keys="g a"), None
     yield Hit(icon="stack-2", title="Go to blocks", address=reverse("blocks:list"), keys="g b"), None
     yield Hit(icon="tool", title="Go to tools", address=reverse("tools:list"), keys="g t"), None
+    yield Hit(icon="activity", title="Go to runs", address=reverse("runs:list"), keys="g r"), None
     yield Hit(icon="settings", title="Go to settings", address=reverse("settings:index"), keys="g s"), None
     yield Hit(icon="server", title="Model providers", address=reverse("settings:providers")), None
     yield Hit(icon="key", title="API keys", address=reverse("settings:keys")), None
@@ -249,7 +250,18 @@ def _run(run: Run) -> Hit:
         detail=f"{run.agent.name}, {run.status}",
         at=run.created_at,
         is_mono=True,
-        address=f"{address_of(run.conversation)}#{run.id}",
+        address=reverse("runs:detail", args=[run.id]),
+    )
+
+
+def _step(step: Step) -> Hit:
+    return Hit(
+        icon="code",
+        title=step.id,
+        detail=f"{step.agent.name}, the request of the step",
+        at=step.created_at,
+        is_mono=True,
+        address=reverse("agents:step_context", args=[step.agent_id, step.id]),
     )
 
 
@@ -279,6 +291,7 @@ _KINDS: dict[str, tuple[str, Any, Callable[..., Hit], tuple[str, ...]]] = {
     "block": ("Blocks", Block, _block, ()),
     "proposal": ("Proposals", BlockProposal, _proposal, ()),
     "tool": ("Tools", Tool, _tool, ()),
-    "run": ("Runs", Run, _run, ("agent", "conversation")),
+    "run": ("Runs", Run, _run, ("agent",)),
+    "step": ("Steps", Step, _step, ("agent",)),
     "message": ("Messages", Message, _message, ("agent", "conversation")),
 }

@@ -34,6 +34,8 @@ class Section:
     count: int | None = None
     #: What is counted waits for somebody.
     is_urgent: bool = False
+    #: A phone has room for five.
+    is_on_phone: bool = True
 
     @property
     def url_name(self) -> str:
@@ -92,6 +94,8 @@ class Shell:
                 name="Blocks", icon="stack-2", namespace="blocks", page="list", key="b", count=row.block_count
             ),
             Section(name="Tools", icon="tool", namespace="tools", page="list", key="t", count=row.tool_count),
+            # Of hundreds of thousands the number says nothing, and counting them would hold up every page.
+            Section(name="Runs", icon="activity", namespace="runs", page="list", key="r", is_on_phone=False),
         )
 
 

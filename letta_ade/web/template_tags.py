@@ -162,6 +162,18 @@ def seconds(number: float | None) -> str:
 
 
 @register.filter
+def dollars(amount: float | None) -> str:
+    """$1.24, $0.071, $0.0004; unknown for None."""
+    if amount is None:
+        return "unknown"
+    if amount == 0:
+        return "$0"
+    if amount < 0.0001:
+        return "< $0.0001"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}" if amount < 0.001 else f"${amount:.3f}"
+
+
+@register.filter
 def short_id(public_id: str) -> str:
     """agent-7c1e…1b94: the kind, and both ends of the UUID."""
     kind, dash, uuid = public_id.partition("-")

@@ -408,7 +408,7 @@ class TestDelete:
         ("/v1/runs/{}/messages", 2),
         ("/v1/runs/{}/usage", 3),
         ("/v1/runs/{}/metrics", 4),
-        ("/v1/runs/{}/trace", 3),
+        ("/v1/runs/{}/trace", 4),
     ],
 )
 def test_a_few_queries_are_enough(

@@ -1,6 +1,6 @@
 """How long the server takes for each page of a full workspace.
 
-    .venv/bin/python -m tests.bench.pages [--agents 10000] [--messages 100000]
+    .venv/bin/python -m tests.bench.pages [--agents 10000] [--messages 100000] [--runs 100000]
 
 Fills an empty server through its own database (rows copied from real ones), then asks for every page as a browser would.
 """
@@ -27,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agents", type=int, default=10_000)
     parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=100_000, help="of one agent, beside those of the others")
     asked = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     port = free_port()
@@ -38,7 +39,7 @@ def main() -> None:
             wait_for(f"http://127.0.0.1:{port}/v1/health/", server)
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
                 agent_id = begin(client)
-                fill(agents=asked.agents, messages=asked.messages)
+                fill(agents=asked.agents, messages=asked.messages, runs=asked.runs)
                 measure(client, agent_id, Report())
 
 
@@ -56,7 +57,7 @@ def begin(client: httpx.Client) -> str:
     return agent_id
 
 
-def fill(*, agents: int, messages: int) -> None:
+def fill(*, agents: int, messages: int, runs: int) -> None:
     """Copies of the agent, each with a default conversation, a block and a run; and messages in all of them."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "letta_ade.settings"
     from letta_ade.commands.database import database
@@ -64,6 +65,7 @@ def fill(*, agents: int, messages: int) -> None:
     # The server's own PostgreSQL, shared while it runs.
     with database():
         _fill(agents=agents, messages=messages)
+        _fill_runs(runs)
 
 
 def _fill(*, agents: int, messages: int) -> None:
@@ -98,6 +100,35 @@ def _fill(*, agents: int, messages: int) -> None:
         cursor.execute("ANALYZE")
 
 
+def _fill_runs(runs: int) -> None:
+    """Runs of the first agent, one in 20 s; one in a thousand failed, one in five thousand took too many steps."""
+    from django.db import connection
+
+    from agents.models import Run, Step
+
+    age = "now() - n * interval '20 seconds'"
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE made")
+        cursor.execute(
+            "CREATE TEMP TABLE made AS SELECT n, gen_random_uuid() AS u FROM generate_series(1, %s) n", [runs]
+        )
+        ending = "WHEN n % 997 = 0 THEN 'llm_api_error' WHEN n % 5003 = 0 THEN 'max_steps' ELSE 'end_turn'"
+        changes = {
+            "id": "'run-' || u",
+            "created_at": age,
+            "status": "CASE WHEN n % 997 = 0 THEN 'failed' ELSE 'completed' END",
+            "stop_reason": f"CASE {ending} END",
+            "total_tokens": "n % 30000",
+        }
+        copy(cursor, Run, changes)
+        copy(
+            cursor,
+            Step,
+            {"id": "'step-' || u", "run_id": "'run-' || u", "created_at": age, "started_at": age},
+        )
+        cursor.execute("ANALYZE")
+
+
 def copy(cursor: Any, model: Any, changes: dict[str, str]) -> None:
     """One row of the model for each of `made`, like its first row but for these columns."""
     automatic = {"search"} | ({"id"} if "id" not in changes else set())
@@ -111,11 +142,21 @@ def copy(cursor: Any, model: Any, changes: dict[str, str]) -> None:
 
 
 def measure(client: httpx.Client, agent_id: str, report: Report) -> None:
+    steps = client.get("/v1/steps/", params={"agent_id": agent_id, "limit": 10}).json()
+    kept = next(step for step in steps if client.get(f"/v1/steps/{step['id']}/trace").json())
+    run_id, step_id = kept["run_id"], kept["id"]
     for name, address in (
         ("home", "/"),
         ("agents", "/agents/"),
         ("agents, filtered by a word", "/agents/?q=policy"),
         ("workbench", f"/agents/{agent_id}/"),
+        ("runs", "/runs/"),
+        ("runs, failed", "/runs/?errors=1"),
+        ("runs, of a rare stop reason", "/runs/?stop=max_steps"),
+        ("runs, of many tokens", "/runs/?tokens=29995"),
+        ("runs, of one agent", f"/runs/?agent={agent_id}"),
+        ("a run", f"/runs/{run_id}/"),
+        ("the context of a step", f"/agents/{agent_id}/steps/{step_id}/context/"),
         ("blocks", "/blocks/"),
         ("blocks, searched", "/blocks/?q=policy"),
         ("tools", "/tools/"),

@@ -13,7 +13,14 @@ from agents.models import Agent
 from memory.models import Block
 from memory.services.blocks import BlockDraft, create_block
 from tests.browser.conftest import OpenPages
-from tests.support.factories import make_agent, make_block, make_caller, make_conversation
+from tests.support.factories import (
+    make_agent,
+    make_block,
+    make_caller,
+    make_conversation,
+    make_run,
+    make_step,
+)
 from tests.support.server import RunningServer
 
 
@@ -135,7 +142,10 @@ def test_no_page_scrolls_sideways_or_hides_its_first_heading(open_page: OpenPage
         name="a-name-that-is-longer-than-anybody-would-type-but-somebody-pasted", tags=["x" * 60]
     )
     block = make_block(agent=agent, label="label_" * 20, value="word" * 500)
-    paths = ("/", "/agents/", "/agents/new/", "/blocks/", f"/blocks/{block.id}/", "/tools/", "/settings/keys/",
+    run = make_run(conversation=make_conversation(agent=agent))
+    make_step(run=run, prompt_tokens=10, total_tokens=10)
+    paths = ("/", "/runs/", f"/runs/{run.id}/", f"/runs/{run.id}/?view=tree", f"/agents/{agent.id}/context/next/",
+             "/agents/", "/agents/new/", "/blocks/", f"/blocks/{block.id}/", "/tools/", "/settings/keys/",
              "/settings/providers/", "/settings/about/", "/login/", "/nothing/")  # fmt: skip
     with open_page("/", width=width) as page:
         for path in paths:

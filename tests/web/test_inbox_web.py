@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from agents.models import Message
+from agents.models import Message, Run
 from letta_ade.core.ids import new_id
 from tests.support.factories import (
     local_workspace,
     make_agent,
     make_conversation,
     make_message,
+    make_run,
     make_workspace,
 )
 from tests.support.waiting import make_request
@@ -115,7 +118,7 @@ def test_the_page_costs_the_same_however_much_waits(browser: Client) -> None:
     before = cost()
     for minute in range(8):
         make_request("clock", "shell", minutes=minute)
-    assert cost() == before == 6
+    assert cost() == before == 7
 
 
 def test_a_page_of_another_workspace_shows_nothing(browser: Client) -> None:
@@ -128,3 +131,20 @@ def test_the_card_says_when_a_request_expires(browser: Client, settings: Any) ->
     settings.REQUEST_EXPIRY_HOURS = 24 * 365
     make_request("clock")
     assert "expires in" in page_of(browser).by_id("inbox-open").text
+
+
+def test_a_failed_run_that_nothing_followed_is_listed_with_its_error(browser: Client) -> None:
+    error = {"error_type": "llm_error", "message": "The provider refused."}
+    run = make_run(status="failed", stop_reason="llm_api_error", metadata={"error": error})
+    page = Page(browser.get("/inbox/").content.decode())
+    assert "The provider refused." in page.by_id("inbox-failed").text
+    assert f"/runs/{run.id}/" in {each.attributes.get("href") for each in page.all("a")}
+    make_run(conversation=run.conversation)
+    assert "inbox-failed" not in browser.get("/inbox/").content.decode()
+
+
+def test_failed_runs_of_long_ago_and_of_others_are_not_listed(browser: Client) -> None:
+    old = make_run(status="failed")
+    Run.objects.filter(id=old.id).update(created_at=timezone.now() - timedelta(days=8))
+    make_run(conversation=make_conversation(agent=make_agent(workspace=make_workspace())), status="failed")
+    assert "inbox-failed" not in browser.get("/inbox/").content.decode()

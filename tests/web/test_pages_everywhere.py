@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from agents.models import Agent
+from agents.models import Agent, ProviderTrace
 from agents.services.agent_versions import record_version
 from letta_ade.llm.models import Provider
 from memory.services.blocks import BlockChanges, BlockDraft, create_block, update_block
@@ -25,6 +26,7 @@ from tests.support.factories import (
     make_block,
     make_caller,
     make_conversation,
+    make_message,
     make_run,
     make_step,
 )
@@ -53,7 +55,12 @@ def furnished(browser: Client) -> dict[str, str]:
     agent.refresh_from_db()
     record_version(caller, agent)
     run = make_run(conversation=make_conversation(agent=agent), status="failed", stop_reason=MARKUP)
-    make_step(run=run, model_handle=MARKUP, prompt_tokens=10)
+    step = make_step(run=run, model_handle=MARKUP, prompt_tokens=10)
+    make_message(conversation=run.conversation, run=run, step=step, role="assistant", text=MARKUP)
+    sent = json.dumps({"messages": [{"role": "user", "content": MARKUP}], "tools": [{"name": MARKUP}]})
+    ProviderTrace.objects.create(
+        workspace=run.workspace, run=run, step=step, request_text=sent, request_hash=MARKUP[:60]
+    )
     tool = Tool.objects.filter(workspace_id=caller.workspace_id, name="memory_insert").get()
     provider = Provider.objects.create(
         workspace_id=caller.workspace_id,
@@ -78,6 +85,14 @@ def furnished(browser: Client) -> dict[str, str]:
         "version of agent": f"/agents/{agent.id}/versions/1/",
         "search": f"/search/?q={MARKUP}".replace("&amp;", "%26amp;"),
         "inbox": f"/inbox/?agent={MARKUP}&open={MARKUP}&kind=approval",
+        "runs": f"/runs/?agent={MARKUP}&stop={MARKUP}".replace("&amp;", "%26amp;"),
+        "run peek": f"/runs/?peek={run.id}",
+        "run": f"/runs/{run.id}/",
+        "run tree": f"/runs/{run.id}/?view=tree&side=context&at={step.id}",
+        "context": f"/agents/{agent.id}/steps/{step.id}/context/",
+        "context json": f"/agents/{agent.id}/steps/{step.id}/context/?view=json",
+        "difference": f"/agents/{agent.id}/steps/{step.id}/context/?with={step.id}",
+        "next context": f"/agents/{agent.id}/context/next/",
         "proposal beside the inbox": f"/inbox/?open={proposal.id}",
         "proposal": f"/proposals/{proposal.id}/",
         "rejected proposal": f"/proposals/{rejected.id}/",
@@ -107,10 +122,11 @@ def furnished(browser: Client) -> dict[str, str]:
 
 
 PAGES = (
-    "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent",
-    "version of agent", "search", "inbox", "blocks", "new block", "block", "version", "value", "compare", "take out",
-    "delete block", "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about", "sign in",
-    "missing",
+    "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent", "version of agent",
+    "search", "inbox", "runs", "run peek", "run", "run tree", "context", "context json", "difference",
+    "next context", "blocks", "new block", "block", "version", "value", "compare", "take out", "delete block",
+    "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about",
+    "sign in", "missing",
 )  # fmt: skip
 
 
@@ -204,6 +220,9 @@ QUERIES = {
     "agents": 8,
     "peek": 17,
     "new agent": 7,
+    "run peek": 15,
+    "run": 20,
+    "context": 14,
     "blocks": 5,
     "block": 9,
     "version": 8,

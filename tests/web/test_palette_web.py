@@ -16,6 +16,7 @@ from tests.support.factories import (
     make_conversation,
     make_message,
     make_run,
+    make_step,
     make_workspace,
 )
 from tests.web.pages import Page, SignIn
@@ -79,6 +80,8 @@ def test_an_id_or_its_beginning_finds_the_row() -> None:
     assert found(agent.id) == {"Agents": ["one"]}
     assert found(f"#{agent.id[:20].upper()}") == {"Agents": ["one"]}
     assert found(run.id) == {"Runs": [run.id]}
+    step = make_step(run=run)
+    assert found(step.id) == {"Steps": [step.id]}
     assert found("agent-ffffffff-0000") == {}
 
 

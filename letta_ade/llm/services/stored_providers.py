@@ -23,6 +23,7 @@ from letta_ade.llm.listing import EmbeddingModelInfo, Listing, listing_of
 from letta_ade.llm.model_rows import ModelRow
 from letta_ade.llm.models import Provider, ProviderModel
 from letta_ade.llm.models.provider import MOST_NAME_CHARACTERS
+from letta_ade.llm.prices import Price
 from letta_ade.llm.provider_config import ProviderConfig, make_config
 from letta_ade.llm.provider_profiles import ProviderProfile, find_profile
 from letta_ade.llm.provider_store import CatalogProvider
@@ -175,7 +176,9 @@ def _replace_models(row: Provider, answer: list[ModelRow]) -> None:
 
 def _row(facts: dict[str, Any]) -> ModelRow:
     # Rows that another version wrote may have other fields.
-    return ModelRow(**{name: value for name, value in facts.items() if name in _FIELDS})
+    price = facts.get("price")
+    known = {name: value for name, value in facts.items() if name in _FIELDS}
+    return ModelRow(**(known | {"price": Price(**price) if price else None}))
 
 
 def _profile(row: Provider) -> ProviderProfile:

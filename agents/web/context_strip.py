@@ -1,0 +1,208 @@
+"""The strip of a conversation's context over its steps: stacked tokens by segment, and where it was compacted. Positions only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agents.models import Compaction, Conversation, Step
+from agents.services.request_segments import SEGMENTS, SegmentName
+from agents.services.step_context import measured_steps
+
+TITLES: Mapping[SegmentName, str] = {
+    "system": "System",
+    "tools": "Tools",
+    "blocks": "Blocks",
+    "summary": "Summary",
+    "messages": "Messages",
+}
+_TOP, _BASE = 18.0, 86.0
+HEIGHT = 100
+#: A bar is never wider than this share of the strip.
+_LEAST_SLOTS = 12
+_FILLED = 0.72
+#: The limit of the window is drawn when the bars come near it.
+_NEAR = 0.4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A segment of one bar."""
+
+    name: SegmentName
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """The mark of a compaction, behind the step after which it happened."""
+
+    compaction_id: str
+    #: The step on whose page it is told: the one after it, or while there is none the one before.
+    step_id: str
+    x: float
+    tokens_before: int
+    tokens_after: int
+
+    @property
+    def evicted(self) -> int:
+        return max(0, self.tokens_before - self.tokens_after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepBar:
+    """One step. Without pieces nobody measured its segments."""
+
+    step_id: str
+    number: int
+    tokens: int
+    x: float
+    width: float
+    y: float
+    height: float
+    pieces: tuple[Piece, ...]
+    is_current: bool
+    has_label: bool
+    #: What the step said, on top of what it was sent.
+    title: str
+
+    @property
+    def middle(self) -> float:
+        return round(self.x + self.width / 2, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    width: float
+    bars: tuple[StepBar, ...]
+    cuts: tuple[Cut, ...]
+    #: Where the limit of the window is; None when it is far above.
+    limit_y: float | None
+    limit: int
+    height: int = HEIGHT
+    base: float = _BASE
+
+
+def load_strip(
+    conversation: Conversation,
+    *,
+    limit: int,
+    step_count: int,
+    width: float,
+    most: int,
+    current: Step | None = None,
+    until: Step | None = None,
+) -> Strip:
+    """The strip of the last steps. Two queries.
+
+    Args:
+        limit: tokens of the context window.
+        step_count: steps of the conversation up to the last one that is shown.
+        most: steps that are shown.
+        current: the step that is looked at; the last one without it.
+        until: the last step that is shown.
+    """
+    steps = measured_steps(conversation, limit=most, until=until)
+    if not steps:
+        return Strip(width=width, bars=(), cuts=(), limit_y=None, limit=limit)
+    rows = Compaction.objects.filter(
+        conversation=conversation, undone_at=None, created_at__gte=steps[0].started_at
+    )
+    current_id = current.id if current is not None else steps[-1].id
+    return draw_strip(
+        steps, list(rows), limit=limit, step_count=step_count, width=width, current_id=current_id
+    )
+
+
+def draw_strip(
+    steps: Sequence[Step],
+    compactions: Sequence[Compaction],
+    *,
+    limit: int,
+    step_count: int,
+    width: float,
+    current_id: str,
+) -> Strip:
+    """The strip of these steps, oldest first."""
+    most = max(step.prompt_tokens for step in steps)
+    is_near = most >= limit * _NEAR
+    scale = (_BASE - _TOP) / max(most, limit if is_near else 1)
+    slot = width / max(_LEAST_SLOTS, len(steps))
+    every = max(1, round(len(steps) / 8))
+    bars = tuple(
+        _bar(
+            step,
+            number=step_count - len(steps) + place + 1,
+            x=place * slot,
+            width=slot * _FILLED,
+            scale=scale,
+            current_id=current_id,
+            has_label=place in (0, len(steps) - 1)
+            or (place % every == 0 and len(steps) - 1 - place >= every),
+        )
+        for place, step in enumerate(steps)
+    )
+    return Strip(
+        width=width,
+        bars=bars,
+        cuts=tuple(cut for each in compactions if (cut := _cut(each, steps, slot)) is not None),
+        limit_y=round(_BASE - limit * scale, 2) if is_near else None,
+        limit=limit,
+    )
+
+
+def _bar(
+    step: Step,
+    *,
+    number: int,
+    x: float,
+    width: float,
+    scale: float,
+    current_id: str,
+    has_label: bool,
+) -> StepBar:
+    height = max(1.0, step.prompt_tokens * scale)
+    return StepBar(
+        step_id=step.id,
+        number=number,
+        tokens=step.prompt_tokens,
+        x=round(x, 2),
+        width=round(width, 2),
+        y=round(_BASE - height, 2),
+        height=round(height, 2),
+        pieces=_pieces(step, height),
+        is_current=step.id == current_id,
+        has_label=has_label or step.id == current_id,
+        title=f"Step {number}, {step.prompt_tokens:,} tokens sent",
+    )
+
+
+def _pieces(step: Step, height: float) -> tuple[Piece, ...]:
+    """The segments from the ground up, in the order of the legend; the height is the provider's count."""
+    measured = step.segments or {}
+    whole = sum(measured.values())
+    if not whole:
+        return ()
+    pieces = []
+    ground = _BASE
+    for name in SEGMENTS:
+        part = measured.get(name, 0) * height / whole
+        if part:
+            ground -= part
+            pieces.append(Piece(name=name, y=round(ground, 2), height=round(part, 2)))
+    return tuple(pieces)
+
+
+def _cut(compaction: Compaction, steps: Sequence[Step], slot: float) -> Cut | None:
+    before = [place for place, step in enumerate(steps) if step.started_at <= compaction.created_at]
+    if not before:
+        return None
+    following = min(before[-1] + 1, len(steps) - 1)
+    return Cut(
+        compaction_id=compaction.id,
+        step_id=steps[following].id,
+        x=round((before[-1] + (1 + _FILLED) / 2) * slot, 2),
+        tokens_before=compaction.tokens_before,
+        tokens_after=compaction.tokens_after,
+    )
