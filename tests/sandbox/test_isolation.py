@@ -8,7 +8,7 @@ import pytest
 
 from letta_ade.commands.doctor import _sandbox
 from tests.support.sandboxes import asked
-from tools.sandbox import current
+from tools.sandbox import current, place
 from tools.sandbox.isolation import isolation_of
 from tools.sandbox.zygotes import Facts
 
@@ -89,6 +89,16 @@ async def test_nothing_runs_without_isolation_unless_it_is_allowed(settings, fre
     current.shut_down_sandbox()
     assert (await current.sandbox().run(request)).value == "ran"
     assert "WITHOUT full isolation" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [((20, 20, 2), "it needs Node 22.13 or newer, and this server has 20.20.2"), ((22, 13, 0), None)],
+)
+def test_typescript_needs_a_node_that_takes_its_types_out(monkeypatch, version, problem):
+    monkeypatch.setattr(place, "node_program", lambda: "/usr/bin/node")
+    monkeypatch.setattr(place, "node_version", lambda: version)
+    assert isolation_of(ALL, ALL).languages == {"python": None, "javascript": None, "typescript": problem}
 
 
 def test_the_doctor_tells_it(settings, fresh_sandbox):

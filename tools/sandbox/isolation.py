@@ -11,6 +11,8 @@ from tools.sandbox import place
 from tools.sandbox.port import Isolation
 from tools.sandbox.zygotes import Facts
 
+#: From this release on Node takes the types out of TypeScript.
+_STRIPS_TYPES = (22, 13)
 State = Literal["full", "partial", "unsafe", "off"]
 
 
@@ -81,4 +83,7 @@ def _why_not(name: str, facts: Facts) -> str:
 
 def _languages() -> dict[str, str | None]:
     node = None if place.node_program() else "Node is not installed on this server"
-    return {"python": None, "javascript": node, "typescript": node}
+    types = node
+    if node is None and (version := place.node_version()) < _STRIPS_TYPES:
+        types = f"it needs Node 22.13 or newer, and this server has {'.'.join(map(str, version))}"
+    return {"python": None, "javascript": node, "typescript": types}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -87,6 +88,19 @@ def node_program() -> str | None:
     """The path of Node, or None."""
     found = shutil.which("node")
     return os.path.realpath(found) if found else None
+
+
+@cache
+def node_version() -> tuple[int, ...]:
+    """Of Node, as numbers; empty without one that runs."""
+    node = node_program()
+    if node is None:
+        return ()
+    try:
+        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(int(each) for each in said.stdout.strip().removeprefix("v").split(".") if each.isdigit())
 
 
 def interpreter() -> str:
