@@ -13,6 +13,7 @@ from ninja.errors import HttpError, ValidationError
 
 from agents.api.agent_blocks import router as agent_blocks
 from agents.api.agent_context import router as agent_context
+from agents.api.agent_tool_runs import router as agent_tool_runs
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agent_versions import router as agent_versions
 from agents.api.agents import router as agents
@@ -35,6 +36,7 @@ from agents.api.passages import router as passages
 from agents.api.runs import router as runs
 from agents.api.steps import router as steps
 from agents.api.steps import telemetry_router as telemetry
+from agents.api.tools import router as usage_of_tools
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
 from letta_ade.accounts.requests import CALLER_IN_SCOPE
 from letta_ade.accounts.sessions import user_of_cookies
@@ -51,6 +53,8 @@ from memory.api.block_versions import router as block_versions
 from memory.api.blocks import router as blocks
 from memory.api.proposals import router as proposals
 from memory.api.proposals import router_of_blocks as proposals_of_blocks
+from tools.api.tool_runs import router as tool_runs
+from tools.api.tool_versions import router as tool_versions
 from tools.api.tools import router as tools
 
 logger = logging.getLogger(__name__)
@@ -81,6 +85,7 @@ api = NinjaAPI(
 api.add_router("/agents", agents, tags=["agents"])
 api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
+api.add_router("/agents", agent_tool_runs, tags=["agents"])
 api.add_router("/agents", agent_versions, tags=["agents"])
 api.add_router("/agents", agent_context, tags=["agents"])
 api.add_router("/agents", messages, tags=["messages"])
@@ -103,7 +108,10 @@ api.add_router("/blocks", blocks, tags=["blocks"])
 api.add_router("/blocks", block_versions, tags=["blocks"])
 api.add_router("/blocks", proposals_of_blocks, tags=["blocks"])
 api.add_router("/proposals", proposals, tags=["blocks"])
+api.add_router("/tools", tool_runs, tags=["tools"])
 api.add_router("/tools", tools, tags=["tools"])
+api.add_router("/tools", tool_versions, tags=["tools"])
+api.add_router("/tools", usage_of_tools, tags=["tools"])
 api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])
 api.add_router("/jobs", jobs, tags=["runs"])

@@ -67,9 +67,10 @@ class ToolContext:
     def origin(self) -> Origin:
         """What a block version remembers of this call."""
         return Origin(
-            run_id=self.run_id,
-            step_id=self.step_id,
-            message_id=self.message_id,
-            tool_call_id=self.tool_call_id,
+            # Empty when a person runs the tool without a run.
+            run_id=self.run_id or None,
+            step_id=self.step_id or None,
+            message_id=self.message_id or None,
+            tool_call_id=self.tool_call_id or None,
             tool_name=self.tool_name,
         )

@@ -48,7 +48,7 @@ class CustomTool:
             args_json_schema=tool.args_json_schema,
             requirements=requirements_of(packages or []),
             metadata=tool.metadata,
-            tool_id=tool.id,
+            tool_id=None if tool._state.adding else tool.id,
         )
 
     @property
@@ -83,8 +83,13 @@ def has_source(tool: Tool) -> bool:
 
 async def call_custom(tool: CustomTool, arguments: dict[str, Any], scope: CallScope) -> SandboxResult:
     """Call the tool in the sandbox. Raises MissingArguments; to cancel, cancel this."""
+    return await sandbox().run(request_for(tool, arguments, scope))
+
+
+def request_for(tool: CustomTool, arguments: dict[str, Any], scope: CallScope) -> SandboxRequest:
+    """The call as the sandbox takes it. Raises MissingArguments."""
     given = coerce_arguments(dict(tool.parameters), arguments)
-    request = SandboxRequest(
+    return SandboxRequest(
         source=tool.source,
         function=tool.name,
         arguments=given,
@@ -101,7 +106,6 @@ async def call_custom(tool: CustomTool, arguments: dict[str, Any], scope: CallSc
         network=wants_network(tool.metadata),
         api=scope.api,
     )
-    return await sandbox().run(request)
 
 
 def error_text(tool_name: str, exception_name: str, message: str, where: Sequence[str] = ()) -> str:

@@ -67,6 +67,8 @@ async def cancel(request: PageRequest, run_id: str) -> HttpResponse:
         await cancel_runs(caller=request.caller, agent_id=run.agent_id, run_ids=[run.id])
     except Conflict:
         pass  # it had ended, or was answered just now: the page says so
+    if request.htmx:
+        return HttpResponse(status=204)  # the page hears of it over its websocket
     return redirect("runs:detail", run_id)
 
 

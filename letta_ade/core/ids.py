@@ -29,6 +29,7 @@ PREFIXES: Final = {
     "run": "run",
     "step": "step",
     "tool": "tool",
+    "tool_version": "tool_version",
     "user": "user",
     "workspace": "org",
 }

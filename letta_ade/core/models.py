@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.types.json import Json
 
 from letta_ade.core.ids import MAX_ID_LENGTH, new_id
 
@@ -49,3 +51,18 @@ class Owned(Timed):
 
     class Meta:
         abstract = True
+
+
+class OrderedJSONField(models.JSONField):
+    """JSON whose keys keep their order, which PostgreSQL's jsonb sorts: a column of type json. It cannot be compared in a query."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "json"
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        # The parent's adapter would send jsonb, and the order with it would be lost.
+        return value if hasattr(value, "as_sql") else Json(value)
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        # The driver reads json itself; Django only tells it to leave jsonb alone.
+        return value

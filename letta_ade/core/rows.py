@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from django.db import connection, models
 
+from letta_ade.core.models import OrderedJSONField
+
 M = TypeVar("M", bound=models.Model)
 
 
@@ -50,7 +52,12 @@ class Select(Generic[M]):
         self.width = len(fields)
         self._model = model
         self._names = [field.attname for field in fields]
-        self._json = [at for at, field in enumerate(fields) if isinstance(field, models.JSONField)]
+        # Those of type json the driver has read already.
+        self._json = [
+            at
+            for at, field in enumerate(fields)
+            if isinstance(field, models.JSONField) and not isinstance(field, OrderedJSONField)
+        ]
 
     def row(self, values: Sequence[Any]) -> M:
         """The row of these columns' values, as the database sends them."""

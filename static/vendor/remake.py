@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -109,6 +110,17 @@ WHEEL_FILES = (
     ),
 )
 
+#: Built here, from the packages that codemirror/package-lock.json pins with their hashes.
+BUNDLE = File(
+    name="codemirror.js",
+    package="@codemirror/view and others",
+    version="6.43.15",
+    member="codemirror/entry.js",
+    licence="MIT",
+    sha256="966687fc77427f1a24997486a255feb63b416b0cccc954dc544f32010919e60c",
+)
+BUNDLE_SOURCES = ("entry.js", "package.json", "package-lock.json")
+
 ICONS_PACKAGE = "@tabler/icons"
 ICONS_VERSION = "3.51.0"
 ICONS_SHA256 = "37b8698a7a6efa999d8705b4e301cea5a1781af7479d2e532b236f3fe17a4d66"
@@ -135,6 +147,23 @@ def fetch(package: str, version: str, folder: Path) -> tarfile.TarFile:
         cwd=folder,
     )
     return tarfile.open(folder / made.stdout.split()[-1])
+
+
+def make_bundle(folder: Path) -> bytes:
+    """One module of what codemirror/entry.js names."""
+    for name in BUNDLE_SOURCES:
+        shutil.copy(HERE / "codemirror" / name, folder / name)
+    subprocess.run(
+        ["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"], check=True, cwd=folder
+    )
+    options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--legal-comments=none"]
+    made = subprocess.run(
+        [str(folder / "node_modules/.bin/esbuild"), "entry.js", *options],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    return made.stdout
 
 
 def read_member(archive: tarfile.TarFile, member: str) -> bytes:
@@ -164,6 +193,8 @@ def remake() -> None:
             (HERE / file.name).write_bytes(content)
         with fetch(ICONS_PACKAGE, ICONS_VERSION, folder) as archive:
             (HERE / "icons.svg").write_bytes(make_sprite(archive))
+    with tempfile.TemporaryDirectory() as place:
+        (HERE / BUNDLE.name).write_bytes(make_bundle(Path(place)))
     wheel = importlib.metadata.distribution(WHEEL)
     for file in WHEEL_FILES:
         if not wheel.version.startswith(file.version):
@@ -174,13 +205,13 @@ def remake() -> None:
 
 def hashes() -> dict[str, tuple[str, str]]:
     """For each file its hash as pinned, and as it is."""
-    pinned = {file.name: file.sha256 for file in (*FILES, *WHEEL_FILES)} | {"icons.svg": ICONS_SHA256}
+    pinned = {file.name: file.sha256 for file in (*FILES, *WHEEL_FILES, BUNDLE)} | {"icons.svg": ICONS_SHA256}
     return {name: (wanted, hashlib.sha256((HERE / name).read_bytes()).hexdigest()) for name, wanted in pinned.items()}
 
 
 def readme() -> str:
     """The table of what lies here."""
-    rows = [(file.name, file.package, file.version, file.member, file.licence) for file in (*FILES, *WHEEL_FILES)]
+    rows = [(file.name, file.package, file.version, file.member, file.licence) for file in (*FILES, *WHEEL_FILES, BUNDLE)]
     rows.append(("icons.svg", ICONS_PACKAGE, ICONS_VERSION, f"{len(ICONS)} of icons/outline", "MIT"))
     lines = [
         "# Vendored files",
@@ -196,7 +227,8 @@ def readme() -> str:
     lines += [
         "",
         "Source map lines are cut off. `htmx.min.js` is version 2 and a classic script, as are its extensions; `markdown-it.js` and",
-        "`dompurify.js` are ES modules. The sprite serves `{% icon %}`.",
+        "`dompurify.js` are ES modules. The sprite serves `{% icon %}`. `codemirror.js` is built by esbuild from what",
+        "`codemirror/package-lock.json` pins; its licence lies beside that.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -20,6 +20,7 @@ from letta_ade.core.ids import new_id
 from letta_ade.llm.messages import TextPart
 from letta_ade.llm.testing import ScriptedModel, gate, hang, installed, text, tool_call
 from memory.services.blocks import BlockDraft
+from tests.support.clients import LocalClient
 from tests.support.factories import make_agent, make_caller, make_conversation, make_run, make_workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -133,3 +134,24 @@ async def test_a_page_of_another_site_gets_no_socket() -> None:
     closed = await socket.receive_output(timeout=10)
     assert closed["type"] == "websocket.close"
     assert closed["code"] == 4403
+
+
+async def test_a_run_is_cancelled_from_its_page(agent: Agent, model: ScriptedModel) -> None:
+    model.add([hang()])
+    run_id = await ask(agent)
+    client = LocalClient()
+    answer = await client.post(f"/runs/{run_id}/cancel/", headers={"HX-Request": "true"})
+    assert answer.status_code == 204
+    assert await threads.run(lambda: Run.objects.get(id=run_id).status) == "cancelled"
+    # Once more: it has ended, and the page says so.
+    again = await client.post(f"/runs/{run_id}/cancel/")
+    assert (again.status_code, again["Location"]) == (302, f"/runs/{run_id}/")
+
+
+async def test_nobody_cancels_a_foreign_run() -> None:
+    def foreign() -> str:
+        make_caller()
+        return make_run(conversation=make_conversation(agent=make_agent(workspace=make_workspace()))).id
+
+    answer = await LocalClient().post(f"/runs/{await threads.run(foreign)}/cancel/")
+    assert answer.status_code == 404

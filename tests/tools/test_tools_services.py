@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from letta_ade.core.errors import Forbidden, Invalid, NotFound
+from letta_ade.core.rows import Select
 from tests.support.factories import local_workspace, make_caller, make_tool, make_workspace
 from tools.models import Tool
 from tools.services.tools import (
@@ -163,3 +164,13 @@ def test_every_role_may_read():
     assert list_tools(caller=make_caller(role="viewer")).exists()
     with pytest.raises(Forbidden):
         make_caller(role="viewer").check("edit")
+
+
+def test_rows_that_are_read_without_the_orm_keep_the_order_of_their_schema():
+    properties = {"zz": {"type": "integer"}, "b": {"type": "string"}, "aaaa": {"type": "string"}}
+    schema = {"name": "act", "parameters": {"type": "object", "properties": properties}}
+    tool = make_tool(name="act", json_schema=schema, metadata={"a": [1]})
+    select = Select(Tool, "tool")
+    (found,) = select.fetch(f"SELECT {select.columns} FROM tools_tool tool WHERE id = %s", [tool.id])
+    assert list(found.json_schema["parameters"]["properties"]) == ["zz", "b", "aaaa"]
+    assert (found.args_json_schema, found.metadata) == (None, {"a": [1]})

@@ -33,6 +33,7 @@ from tests.support.factories import (
 from tests.support.proposals import make_proposal
 from tests.web.pages import Page
 from tools.models import Tool
+from tools.services.tool_writes import ToolChanges, ToolDraft, create_tool, update_tool
 from tools.services.tools import ensure_builtin_tools
 
 MARKUP = "<script>alert(1)</script><b onmouseover=alert(2)>&amp;"
@@ -62,6 +63,11 @@ def furnished(browser: Client) -> dict[str, str]:
         workspace=run.workspace, run=run, step=step, request_text=sent, request_hash=MARKUP[:60]
     )
     tool = Tool.objects.filter(workspace_id=caller.workspace_id, name="memory_insert").get()
+    source = f'def act(x: int):\n    """{MARKUP}\n\n    Args:\n        x: {MARKUP}\n    """\n'
+    own = create_tool(caller=caller, draft=ToolDraft(source_code=source, tags=(MARKUP,)))
+    own.agent_links.create(agent=agent, position=0)
+    changed = {"source_code": source.replace("x: int", "x: str")}
+    update_tool(caller=caller, tool_id=own.id, changes=ToolChanges(values=changed))
     provider = Provider.objects.create(
         workspace_id=caller.workspace_id,
         name=MARKUP,
@@ -109,6 +115,10 @@ def furnished(browser: Client) -> dict[str, str]:
         "delete block": f"/blocks/{block.id}/delete/",
         "tools": "/tools/",
         "tool": f"/tools/{tool.id}/",
+        "new tool": "/tools/new/",
+        "own tool": f"/tools/{own.id}/",
+        "version of tool": f"/tools/{own.id}/versions/2/",
+        "delete tool": f"/tools/{own.id}/delete/",
         "account": "/settings/account/",
         "keys": "/settings/keys/",
         "providers": "/settings/providers/",
@@ -125,7 +135,8 @@ PAGES = (
     "home", "agents", "filtered", "peek", "new agent", "delete agent", "versions of agent", "version of agent",
     "search", "inbox", "runs", "run peek", "run", "run tree", "context", "context json", "difference",
     "next context", "blocks", "new block", "block", "version", "value", "compare", "take out", "delete block",
-    "tools", "tool", "account", "keys", "providers", "new provider", "provider", "delete provider", "about",
+    "tools", "tool", "new tool", "own tool", "version of tool", "delete tool", "account",
+    "keys", "providers", "new provider", "provider", "delete provider", "about",
     "sign in", "missing",
 )  # fmt: skip
 
@@ -207,7 +218,8 @@ def _check_controls(page: Page) -> None:
 
 def test_every_post_form_carries_its_token(browser: Client, furnished: dict[str, str]) -> None:
     for name in (
-        "new agent", "delete agent", "new block", "block", "delete block", "keys", "new provider", "provider",
+        "new agent", "delete agent", "new block", "block", "delete block", "new tool", "own tool", "delete tool",
+        "keys", "new provider", "provider",
         "delete provider", "sign in",
     ):  # fmt: skip
         html = browser.get(furnished[name]).content.decode()
@@ -230,6 +242,8 @@ QUERIES = {
     "take out": 6,
     "tools": 3,
     "tool": 2,
+    "own tool": 4,
+    "version of tool": 5,
     "account": 1,
     "keys": 3,
     "providers": 3,

@@ -1,3 +1,4 @@
 from tools.models.tool import Tool, ToolType
+from tools.models.tool_version import ToolVersion
 
-__all__ = ["Tool", "ToolType"]
+__all__ = ["Tool", "ToolType", "ToolVersion"]

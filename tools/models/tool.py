@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from letta_ade.core.ids import MAX_ID_LENGTH
-from letta_ade.core.models import IdField, Owned
+from letta_ade.core.models import IdField, OrderedJSONField, Owned
 
 DEFAULT_RETURN_CHAR_LIMIT = 50_000
 
@@ -34,8 +34,8 @@ class Tool(Owned):
     tool_type = models.CharField(max_length=32, choices=ToolType.choices, default=ToolType.CUSTOM)
     source_type = models.CharField(max_length=16, default="python")
     source_code = models.TextField(null=True, blank=True)
-    json_schema = models.JSONField(default=dict)
-    args_json_schema = models.JSONField(null=True, blank=True)
+    json_schema = OrderedJSONField(default=dict)
+    args_json_schema = OrderedJSONField(null=True, blank=True)
     tags = ArrayField(models.CharField(max_length=255), default=list, blank=True)
     return_char_limit = models.PositiveIntegerField(default=DEFAULT_RETURN_CHAR_LIMIT)
     pip_requirements = models.JSONField(null=True, blank=True)

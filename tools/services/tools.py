@@ -54,6 +54,17 @@ def ensure_builtin_tools(workspace_id: str) -> None:
         )
 
 
+def add_base_tools(*, caller: Caller) -> list[Tool]:
+    """The server's own tools, by name; those that the workspace lacks are made."""
+    caller.check("edit")
+    ensure_builtin_tools(caller.workspace_id)
+    names = [tool.name for tool in list_builtins()]
+    tools = Tool.objects.filter(
+        workspace_id=caller.workspace_id, name__in=names, tool_type__startswith="letta_"
+    )
+    return list(tools.order_by("name"))
+
+
 def get_tool_for(*, caller: Caller, tool_id: str) -> Tool:
     """The tool. Raises NotFound, also for another workspace's."""
     caller.check("read")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tools.web import tools
+from tools.web import tool_versions, tools
 
 app_name = "tools"
 
 urlpatterns = [
     path("tools/", tools.list_page, name="list"),
+    path("tools/new/", tools.create_page, name="create"),
+    path("tools/derive/", tools.derive_part, name="derive"),
     path("tools/<str:tool_id>/", tools.detail_page, name="detail"),
+    path("tools/<str:tool_id>/derive/", tools.derive_part, name="derive_of"),
+    path("tools/<str:tool_id>/delete/", tools.delete_page, name="delete"),
+    path("tools/<str:tool_id>/versions/<int:number>/", tool_versions.version_page, name="version"),
+    path("tools/<str:tool_id>/versions/<int:number>/restore/", tool_versions.restore_page, name="restore"),
+    path(
+        "tools/<str:tool_id>/versions/before/<int:before>/",
+        tool_versions.older_versions,
+        name="older_versions",
+    ),
 ]
