@@ -19,6 +19,6 @@ def default_data_dir() -> Path:
 def make_data_dir(path: Path) -> None:
     """Make the folder if it is missing; raises OSError. What exists, and what is above it, keeps its mode."""
     if not path.is_dir():
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)  # several may start at once
         # Root's PostgreSQL runs as another account and has to pass through; what is secret in here is 0600.
         path.chmod(0o711 if hasattr(os, "geteuid") and os.geteuid() == 0 else 0o700)

@@ -8,6 +8,7 @@ import pytest
 from letta_client.types.agents import ToolExecutionResult
 
 from agents.models import Agent, Message
+from letta_ade.core import threads
 from letta_ade.core.crypto import encrypt
 from letta_ade.core.ids import new_id
 from letta_ade.core.threads import run as in_thread
@@ -74,13 +75,13 @@ async def test_a_tool_of_a_user_runs_with_the_agents_secrets(agent: Agent, sandb
     assert request.tool_id is not None
     state: Any = request.agent_state
     assert [block["value"] for block in state["memory"]["blocks"]] == ["Ada"]
-    assert not await Message.objects.filter(agent=agent).aexists()
+    assert not await threads.run(Message.objects.filter(agent=agent).exists)
 
 
 async def test_blocks_that_the_tool_changed_are_written(agent: Agent, sandbox: FakeSandbox) -> None:
     sandbox.result = SandboxResult(status="success", changed_blocks={"human": "Grace", "gone": "x"})
     assert (await run(agent.id, "note", text="x")).json()["status"] == "success"
-    version = await BlockVersion.objects.order_by("-number").afirst()
+    version = await threads.run(BlockVersion.objects.order_by("-number").first)
     assert version is not None
     assert (version.value, version.actor_id, version.run_id) == ("Grace", agent.id, None)
 
@@ -99,7 +100,7 @@ async def test_a_failing_tool_is_an_answer(agent: Agent, sandbox: FakeSandbox) -
 async def test_a_tool_of_the_server_runs_on_the_agents_memory(agent: Agent) -> None:
     answer = await run(agent.id, "memory_replace", label="human", old_string="Ada", new_string="Grace")
     assert answer.json()["status"] == "success", answer.json()
-    version = await BlockVersion.objects.order_by("-number").afirst()
+    version = await threads.run(BlockVersion.objects.order_by("-number").first)
     assert version is not None
     assert (version.value, version.tool_name, version.run_id) == ("Grace", "memory_replace", None)
     failed = (await run(agent.id, "memory_replace", label="human", old_string="Bo", new_string="")).json()

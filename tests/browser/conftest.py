@@ -137,7 +137,9 @@ class Complaints:
     def _on_console(self, message: ConsoleMessage) -> None:
         # An answer of 4xx is somebody's test; the browser and htmx complain about each.
         is_answer = message.text.startswith(("Failed to load resource", "Response Status Error"))
-        if message.type == "error" and not is_answer:
+        # Whoever leaves a page ends the requests of its parts, of which htmx tells twice. A request that fails is `htmx:sendError`.
+        is_left = message.text.startswith(("htmx:sendAbort", "htmx:afterRequest"))
+        if message.type == "error" and not (is_answer or is_left):
             self.found.append(f"console: {message.text}")
 
     def _on_request(self, request: Request) -> None:

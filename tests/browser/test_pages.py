@@ -101,11 +101,11 @@ def test_a_block_counts_saves_by_key_and_asks_before_it_is_left(open_page: OpenP
     block = create_block(caller=make_caller(), draft=BlockDraft(label="policies", value="One.", limit=20))
     with open_page(f"/blocks/{block.id}/?view=edit") as page:
         expect(page.get_by_text("Verified: 1 version, all explained")).to_be_visible()
-        expect(page.get_by_text("Not saved")).to_be_hidden()
+        expect(page.get_by_text("Not saved", exact=True)).to_be_hidden()
         value = page.get_by_role("textbox", name="Value")
         value.fill("One.\nTwo.")
         expect(page.get_by_text("9 of 20 characters")).to_be_visible()
-        expect(page.get_by_text("Not saved")).to_be_visible()
+        expect(page.get_by_text("Not saved", exact=True)).to_be_visible()
         asked: list[str] = []
 
         def accept(dialog: Dialog) -> None:

@@ -83,6 +83,8 @@ def test_an_edited_text_and_a_reason_are_written_with_the_keyboard_and_kept_whil
         page.keyboard.press("Control+Enter")
         expect(page.locator("[data-inbox-row]")).to_have_count(1)
         expect(card(page)).to_contain_text("Likes rain.")
+        # A key that comes too early was meant for the one before.
+        expect(page.locator("#proposal:not([data-settling])")).to_be_visible()
         page.keyboard.press("r")
         page.locator("#proposal-reason").fill("Nobody likes rain.")
         page.keyboard.press("Control+Enter")

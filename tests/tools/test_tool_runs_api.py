@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from letta_client.types import ToolReturnMessage
 
+from letta_ade.core import threads
 from tests.support.api import asgi_client
 from tests.support.factories import local_workspace
 from tests.support.fake_sandbox import FakeSandbox
@@ -70,7 +71,7 @@ async def test_the_source_reaches_the_sandbox_and_its_return_comes_back(sandbox:
     assert request.environment == {"KEY": "k"}
     assert request.requirements == (Requirement(name="httpx", version="0.28.1"),)
     assert (request.agent_id, request.tool_id, request.secrets) == (None, None, {})
-    assert not await Tool.objects.filter(name="roll").aexists()
+    assert not await threads.run(Tool.objects.filter(name="roll").exists)
 
 
 async def test_a_failing_tool_is_an_answer_with_its_error(sandbox: FakeSandbox) -> None:

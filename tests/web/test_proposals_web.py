@@ -85,7 +85,7 @@ def test_the_inbox_costs_the_same_however_many_wait(browser: Client) -> None:
     before = cost()
     for _ in range(5):
         make_proposal()
-    assert cost() == before == 7
+    assert cost() == before == 8
 
 
 def test_a_proposal_has_its_own_page_with_the_change_its_cause_and_the_way_there(browser: Client) -> None:

@@ -72,10 +72,17 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "true";
 });
 
+function settle() {
+  changedAt = performance.now();
+  const place = card();
+  place.setAttribute("data-settling", "");
+  setTimeout(() => place.removeAttribute("data-settling"), AFTER_CHANGE_MS);
+}
+
 function onChange() {
   const now = card()?.dataset.proposal;
   if (now === shown) return;
-  if (shown && now) changedAt = performance.now();
+  if (shown && now) settle();
   shown = now;
 }
 document.addEventListener("htmx:afterSettle", onChange);
