@@ -38,6 +38,7 @@ from agents.api.steps import router as steps
 from agents.api.steps import telemetry_router as telemetry
 from agents.api.tools import router as usage_of_tools
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
+from letta_ade.accounts.requests import CALLER_IN_SCOPE
 from letta_ade.accounts.sessions import user_of_cookies
 from letta_ade.core.database import LOST_RACE_STATES
 from letta_ade.core.errors import AdeError, TooManyAttempts, Unauthenticated
@@ -64,6 +65,9 @@ _BAD_VALUE_STATES = {"23514", "23502"}
 
 def authenticate(request: HttpRequest) -> Caller:
     """The caller, which operations find at `request.auth`. Raises Unauthenticated or Forbidden."""
+    own: Caller | None = getattr(request, "scope", {}).get(CALLER_IN_SCOPE)
+    if own is not None:
+        return own  # the client of an agent's tool (agents/services/tool_client.py)
     return resolve_caller(Door.of(request))
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from agents.services import execution
 from agents.services.leases import RUN_QUEUE
 from letta_ade.core import jobs, notices, nudges
+from tools.sandbox.current import close_sandbox
 
 
 class Background:
@@ -52,6 +53,7 @@ class Background:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await close_sandbox()
 
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

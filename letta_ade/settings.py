@@ -303,6 +303,45 @@ KEEPALIVE_SECONDS = env_int("LETTA_KEEPALIVE_INTERVAL", 20, least=1, most=600)
 LEASE_SECONDS = env_int("ADE_LEASE_SECONDS", 30, least=3, most=3600)
 #: A tool that built-in code runs (not the sandbox) may take this long.
 TOOL_TIMEOUT_SECONDS = env_int("TOOL_SANDBOX_TIMEOUT", 180, least=1, most=3600)
+# Tools that users write (tools/sandbox)
+#: Where they run: here, or at E2B.
+SANDBOX = env("ADE_SANDBOX", "local")
+if SANDBOX not in {"local", "e2b"}:
+    raise ImproperlyConfigured(f"ADE_SANDBOX must be local or e2b, not {SANDBOX!r}.")
+E2B_API_KEY = env("E2B_API_KEY")
+E2B_TEMPLATE = env("E2B_TEMPLATE")
+E2B_DOMAIN = env("E2B_DOMAIN")
+E2B_API_URL = env("E2B_API_URL")
+E2B_SANDBOX_URL = env("E2B_SANDBOX_URL")
+if SANDBOX == "e2b" and not E2B_API_KEY:
+    raise ImproperlyConfigured("ADE_SANDBOX=e2b needs E2B_API_KEY.")
+#: Run them also where nothing stands between them and this server.
+ALLOW_UNSANDBOXED = env_flag("ADE_ALLOW_UNSANDBOXED")
+#: Parts of the sandbox that are left out: bubblewrap, namespaces, landlock, seccomp.
+SANDBOX_WITHOUT = frozenset(env_list("ADE_SANDBOX_WITHOUT"))
+if strange := SANDBOX_WITHOUT - {"bubblewrap", "namespaces", "landlock", "seccomp"}:
+    raise ImproperlyConfigured(
+        f"ADE_SANDBOX_WITHOUT holds {min(strange)!r}; it knows bubblewrap, namespaces, landlock and seccomp."
+    )
+#: Calls at the same time in one process of the server; others wait.
+SANDBOX_CALLS = env_int("ADE_SANDBOX_CALLS", 16, least=1, most=1000)
+SANDBOX_MEMORY_MB = env_int("ADE_SANDBOX_MEMORY_MB", 2048, least=64)
+SANDBOX_TMP_MB = env_int("ADE_SANDBOX_TMP_MB", 128, least=1)
+SANDBOX_OUTPUT_KB = env_int("ADE_SANDBOX_OUTPUT_KB", 256, least=1)
+SANDBOX_PROCESSES = env_int("ADE_SANDBOX_PROCESSES", 64, least=1)
+#: Who gets the network (public addresses only): nobody, tools that ask for it, or all.
+SANDBOX_NETWORK = env("ADE_SANDBOX_NETWORK", "ask")
+if SANDBOX_NETWORK not in {"never", "ask", "always"}:
+    raise ImproperlyConfigured(f"ADE_SANDBOX_NETWORK must be never, ask or always, not {SANDBOX_NETWORK!r}.")
+#: Whose data a tool's `client` reaches: those of its agent, or of the whole workspace.
+TOOL_CLIENT_SCOPE = env("ADE_TOOL_CLIENT_SCOPE", "agent")
+if TOOL_CLIENT_SCOPE not in {"agent", "workspace"}:
+    raise ImproperlyConfigured(
+        f"ADE_TOOL_CLIENT_SCOPE must be agent or workspace, not {TOOL_CLIENT_SCOPE!r}."
+    )
+#: Packages that tools need: how long installing may take, and whether a package may be built, which runs its code outside the sandbox.
+REQUIREMENTS_SECONDS = env_int("ADE_REQUIREMENTS_SECONDS", 300, least=10, most=3600)
+REQUIREMENTS_BUILD = env_flag("ADE_REQUIREMENTS_BUILD")
 #: Events wait this long for company before they are written and sent to pages.
 EVENT_BATCH_SECONDS = 0.025
 #: A callback is tried so often, each time for so long; the first pause between two tries doubles: 20 s to 320 s, ten minutes.

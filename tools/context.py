@@ -11,6 +11,7 @@ from memory.models import Archive, Block
 from memory.services.block_writes import Origin
 from memory.services.blocks import BlockEdit
 from memory.services.proposals import Cause
+from tools.custom import CallScope, CustomTool
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
 
@@ -55,6 +56,10 @@ class ToolContext:
     find_cause: Callable[[], Cause] = Cause
     #: What the run remembers of how it came about (`Run.metadata`).
     run_metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: The tool itself, where a user wrote it.
+    custom: CustomTool | None = None
+    #: What a call of it gets of its agent; synchronous, called before it.
+    call_scope: Callable[[CustomTool], CallScope] = lambda tool: CallScope()
     #: What the call did to blocks. `run` adds to it, the runtime tells of it.
     changes: list[BlockEdit] = field(default_factory=list)
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import OperationalError, transaction
 from psycopg.errors import DeadlockDetected
 
+from letta_ade.core import threads
 from letta_ade.core.database import is_away
 from letta_ade.core.errors import AdeError
-from tools.coercion import MissingArguments, coerce_arguments
+from tools.builtin.block_edits import change_by_label, waiting_notice
+from tools.coercion import MissingArguments, check_arguments, coerce_arguments
 from tools.context import ToolContext
+from tools.custom import CustomTool, call_custom, error_text, error_text_of, outputs_of
 from tools.registry import ToolError, get_builtin
+from tools.sandbox.port import SandboxResult
 
 logger = logging.getLogger(__name__)
-
-_MOST_ERROR_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +68,10 @@ def prepare_call(tool_name: str, context: ToolContext, arguments: dict[str, Any]
         return _PreparationFailed(outcome=_failed(tool_name, error))
 
 
-def is_waiting_call(tool_name: str) -> bool:
-    """Whether the tool waits for something of this server: then `wait_call` comes before `run_call`."""
+def is_waiting_call(tool_name: str, custom: CustomTool | None) -> bool:
+    """Whether the tool waits for something outside a transaction: then `wait_call` comes before `run_call`."""
     tool = get_builtin(tool_name)
-    return tool is not None and tool.wait is not None
+    return custom is not None if tool is None else tool.wait is not None
 
 
 async def wait_call(tool_name: str, context: ToolContext, arguments: dict[str, Any]) -> Any:
@@ -75,9 +80,10 @@ async def wait_call(tool_name: str, context: ToolContext, arguments: dict[str, A
     Cancelled, whatever it waits for is told to stop.
     """
     tool = get_builtin(tool_name)
-    assert tool is not None, "is_waiting_call said so"
-    assert tool.wait is not None, "is_waiting_call said so"
     try:
+        if tool is None:
+            return await _call_custom(context, arguments)
+        assert tool.wait is not None, "is_waiting_call said so"
         return await tool.wait(context, coerce_arguments(tool.parameters, arguments))
     except MissingArguments:
         return None  # run_call tells of it
@@ -96,6 +102,8 @@ def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], pr
     already, labels = len(context.changes), dict(context.block_ids)
     try:
         tool = get_builtin(tool_name)
+        if tool is None and context.custom is not None:
+            return _custom_outcome(context, arguments, prepared)
         if tool is None:
             raise ToolNotFound(f"tool not found: this server has no tool {tool_name!r}.")
         values = coerce_arguments(tool.parameters, arguments)
@@ -119,9 +127,44 @@ def returned_text(value: Any) -> str:
     return "None" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def error_text(tool_name: str, exception_name: str, message: str) -> str:
-    """The return of a failed call; clients know its beginning."""
-    return f"Error executing function {tool_name}: {exception_name}: {message}"[:_MOST_ERROR_CHARACTERS]
+async def _call_custom(context: ToolContext, arguments: dict[str, Any]) -> SandboxResult:
+    custom = context.custom
+    assert custom is not None, "is_waiting_call said so"
+    scope = await threads.insist(context.call_scope, custom, patience=settings.DATABASE_PATIENCE_SECONDS)
+    return await call_custom(custom, arguments, scope)
+
+
+def _custom_outcome(context: ToolContext, arguments: dict[str, Any], prepared: Any) -> ToolOutcome:
+    """What the sandbox gave, when the blocks that the tool changed are written."""
+    custom = context.custom
+    assert custom is not None, "asked for then only"
+    if prepared is None:
+        # The arguments were not such that it could be called.
+        check_arguments(dict(custom.parameters), arguments)
+        raise ToolError("the call was not carried out; call the tool again.")
+    result: SandboxResult = prepared
+    stdout, stderr = outputs_of(result)
+    if result.error is not None:
+        text = error_text_of(context.tool_name, result.error)
+        return ToolOutcome(value_text=text, is_error=True, stdout=stdout, stderr=stderr)
+    text = _cut(returned_text(result.value), context.return_char_limit)
+    if result.changed_blocks:
+        with transaction.atomic():
+            text = "\n".join([text, *_write_blocks(context, result.changed_blocks)])
+    return ToolOutcome(value_text=text, stdout=stdout, stderr=stderr)
+
+
+def _write_blocks(context: ToolContext, values: Mapping[str, str]) -> list[str]:
+    """Write what a tool made of the blocks of its `agent_state`; what the model must know of edits that wait for approval."""
+    edits = [
+        change_by_label(context, label, partial(_rewritten, value), is_rewrite=True)
+        for label, value in values.items()
+    ]
+    return [waiting_notice(edit.proposal) for edit in edits if edit.proposal is not None]
+
+
+def _rewritten(value: str, old: str) -> str:
+    return value
 
 
 def _failed(tool_name: str, error: Exception) -> ToolOutcome:

@@ -13,16 +13,17 @@ from agents.services.agent_blocks import attach_block, detach_block
 from agents.services.agent_tools import tools_of
 from agents.services.agent_types import as_caller
 from agents.services.agents import get_agent_for, tell
+from agents.services.tool_calls import call_scope
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
-from letta_ade.core.crypto import decrypt
 from letta_ade.core.errors import NotFound
 from memory.models import Block
 from memory.services.blocks import edit_block
 from tools.context import ToolContext
+from tools.custom import CustomTool
 from tools.execution import ToolOutcome, is_waiting_call, prepare_call, run_call, wait_call
 from tools.models import Tool
-from tools.services.tool_runs import CallScope, ToolRun, run_custom
+from tools.services.tool_runs import ToolRun, run_custom
 
 
 async def run_agent_tool(
@@ -35,13 +36,13 @@ async def run_agent_tool(
     caller.check("edit")
     agent, tool = await threads.run(_find, caller, agent_id, tool_name)
     if not tool.is_builtin and tool.source_code is not None:
-        scope = await threads.run(_scope, agent, tool)
+        scope = await threads.run(call_scope, agent, CustomTool.of(tool))
         run = await run_custom(tool, arguments, scope)
         if run.changed_blocks:
             await threads.run(_write_blocks, agent, tool, run)
         return run
     context = await threads.run(_context, agent, tool)
-    if is_waiting_call(tool.name):
+    if is_waiting_call(tool.name, None):
         prepared = await wait_call(tool.name, context, arguments)
     else:
         prepared = await threads.run(prepare_call, tool.name, context, arguments)
@@ -54,25 +55,6 @@ def _find(caller: Caller, agent_id: str, tool_name: str) -> tuple[Agent, Tool]:
     if tool is None:
         raise NotFound(f"The agent has no tool {tool_name!r}.")
     return agent, tool
-
-
-def _scope(agent: Agent, tool: Tool) -> CallScope:
-    return CallScope(
-        agent_id=agent.id,
-        project_id=agent.project_id,
-        secrets={row.key: decrypt(row.value_encrypted) for row in agent.secrets.all()},
-        agent_state=_state(agent) if "agent_state" in (tool.source_code or "") else None,
-    )
-
-
-def _state(agent: Agent) -> dict[str, Any]:
-    """The agent as a tool sees it: without its tools, rules and secrets."""
-    return {
-        "id": agent.id,
-        "name": agent.name,
-        "description": agent.description,
-        "memory": {"blocks": list(_blocks_of(agent).values("id", "label", "value", "description", "limit"))},
-    }
 
 
 def _blocks_of(agent: Agent) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -52,6 +52,7 @@ from agents.services.step_rows import (
     insert_messages,
     insert_step,
 )
+from agents.services.tool_calls import call_scope
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.ids import message_id_before, new_id, new_otid
@@ -60,6 +61,7 @@ from letta_ade.llm.messages import ChatMessage, Reply, TextPart, call_to_data, p
 from memory.models import Archive, Block
 from memory.services.blocks import BlockEdit
 from tools.context import ToolContext
+from tools.custom import CustomTool
 from tools.execution import is_waiting_call, prepare_call, run_call, wait_call
 from tools.models.tool import DEFAULT_RETURN_CHAR_LIMIT
 
@@ -92,6 +94,8 @@ class OpenRun:
     archive_ids: tuple[str, ...]
     #: Tool name -> characters to which its return is cut.
     return_limits: dict[str, int]
+    #: Tools that users wrote, by name: they run in the sandbox.
+    custom_tools: Mapping[str, CustomTool] = field(default_factory=dict)
     #: Tools whose calls may run at the same time.
     parallel_tools: frozenset[str] = frozenset()
     #: Stands before the inputs, and is stored with them.
@@ -155,7 +159,9 @@ class DatabaseJournal:
     async def execute(
         self, step_id: str, message_id: str, calls: Sequence[PlannedCall]
     ) -> tuple[CallOutcome, ...]:
-        """Run the halves of built-in tools that need the network or wait for others; their other halves run in the step's transaction.
+        """Run the tools that users wrote, and the halves of ours that need the network or wait for others.
+
+        What these write is written in the step's transaction.
 
         Those of tools that may run in parallel do.
         """
@@ -178,7 +184,7 @@ class DatabaseJournal:
             is_outside=True,
         )
         for planned in calls:
-            if is_waiting_call(planned.call.name):
+            if is_waiting_call(planned.call.name, self.opened.custom_tools.get(planned.call.name)):
                 await self._wait_for(step_id, message_id, planned)
 
     async def _wait_for(self, step_id: str, message_id: str, planned: PlannedCall) -> None:
@@ -444,6 +450,8 @@ def _tool_context(opened: OpenRun, step_id: str, message_id: str, planned: Plann
         embedding=agent.embedding,
         timezone=agent.timezone,
         return_char_limit=opened.return_limits.get(planned.call.name, DEFAULT_RETURN_CHAR_LIMIT),
+        custom=opened.custom_tools.get(planned.call.name),
+        call_scope=partial(call_scope, agent),
         ensure_archive=lambda: _ensure_archive(opened),
         attach_block=lambda block: _attach_block(opened, block),
         detach_block=lambda block_id: _detach_block(opened, block_id),

@@ -46,6 +46,7 @@ from letta_ade.llm.client import ChatModel
 from letta_ade.llm.messages import ChatMessage, TextPart, ToolSpec, part_to_data
 from letta_ade.llm.model_settings import shows_thoughts, thinking_budget, thinks
 from letta_ade.llm.tokens import estimate_messages
+from tools.custom import CustomTool, has_source
 from tools.models import Tool
 from tools.services.tools import tool_schema
 
@@ -376,6 +377,7 @@ def _furnish(
         block_ids={block.label: block.id for block in memory.blocks},
         archive_ids=memory.archive_ids,
         return_limits={tool.name: tool.return_char_limit for tool in tools},
+        custom_tools={tool.name: CustomTool.of(tool) for tool in tools if has_source(tool)},
         parallel_tools=frozenset(tool.name for tool in tools if tool.enable_parallel_execution),
         model_endpoint=checked.model.endpoint,
         skills_text="" if checked.request.override_system is not None else checked.request.skills_text,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
@@ -20,9 +19,6 @@ from letta_ade.commands.database import database, pending_migrations
 from letta_ade.core.data_folder import make_data_dir
 from letta_ade.core.errors import AdeError
 
-#: landlock_create_ruleset has one number on all machines that Linux has got since 2019.
-_LANDLOCK_CREATE_RULESET = 444
-_ASK_VERSION = 1
 _LITTLE_DISK = 1024**3
 
 
@@ -155,15 +151,20 @@ def _port() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    if sys.platform != "linux":
-        text = "this system has none for tools written by users (it needs Linux)"
+    from tools.sandbox.current import isolation_now, shut_down_sandbox
+
+    try:
+        found = isolation_now()
+    finally:
+        shut_down_sandbox()
+    what = f" ({', '.join(found.active)})" if found.active else ""
+    state: Literal["ok", "warn"] = "ok" if found.state == "full" else "warn"
+    yield Finding(topic="sandbox", state=state, text=f"{found.summary}{what}")
+    for each in found.missing if state == "warn" else ():
+        yield Finding(topic="sandbox", state="warn", text=f"without {each}")
+    if found.state in {"full", "partial"} and not found.has_network:
+        text = "tools get no network: it needs namespaces, or Landlock 4 (Linux 6.7)"
         yield Finding(topic="sandbox", state="warn", text=text)
-        return
-    level = ctypes.CDLL(None, use_errno=True).syscall(_LANDLOCK_CREATE_RULESET, None, 0, _ASK_VERSION)
-    bubblewrap = "with" if shutil.which("bwrap") else "without"
-    if level < 1:
-        yield Finding(
-            topic="sandbox", state="warn", text="this kernel has no Landlock; Linux 5.13 or newer has"
-        )
-    else:
-        yield Finding(topic="sandbox", state="ok", text=f"Landlock {level}, {bubblewrap} bubblewrap")
+    for language, problem in found.languages.items():
+        if problem is not None:
+            yield Finding(topic="sandbox", state="warn", text=f"no tools in {language}: {problem}")

@@ -138,7 +138,16 @@ def check_url(url: str, *, seconds: float = 3.0, look_up: LookUp = look_up) -> N
             raise _not_found(target.host, error) from error
     else:
         found = [target.host]
-    _permitted(target, found)
+    _permitted(target.host, found)
+
+
+async def permitted_addresses(host: str, port: int, *, look_up: LookUp = look_up) -> list[Address]:
+    """The addresses of a host that may be called. Raises OutboundRefused when there is none, UnknownHost."""
+    try:
+        named = parse_host(host)
+    except ValueError as error:
+        raise OutboundRefused(f"{host!r} cannot be called: {error}.") from error
+    return await _addresses(named, port, look_up)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +172,7 @@ def _tls() -> ssl.SSLContext:
 async def _follow(call: Call, look_up: LookUp) -> Answer:
     target = _parse(call.url)
     for _ in range(call.most_redirects + 1):
-        addresses = await _addresses(target, look_up)
+        addresses = await _addresses(target.host, target.port, look_up)
         answer = await _send(call, target, addresses)
         location = _location(call, answer.status, answer.headers)
         if location is None:
@@ -213,29 +222,29 @@ def _joined(url: httpx2.URL, location: str) -> str:
         ) from error
 
 
-async def _addresses(target: _Target, look_up: LookUp) -> list[Address]:
-    if not isinstance(target.host, str):
-        return _permitted(target, [target.host])
+async def _addresses(host: Address | str, port: int, look_up: LookUp) -> list[Address]:
+    if not isinstance(host, str):
+        return _permitted(host, [host])
     try:
-        found = await asyncio.wrap_future(_resolvers.submit(look_up, target.host, target.port))
+        found = await asyncio.wrap_future(_resolvers.submit(look_up, host, port))
     except OSError as error:
-        raise _not_found(target.host, error) from error
-    return _permitted(target, found)
+        raise _not_found(host, error) from error
+    return _permitted(host, found)
 
 
-def _permitted(target: _Target, found: Sequence[Address]) -> list[Address]:
+def _permitted(host: Address | str, found: Sequence[Address]) -> list[Address]:
     """Those of the addresses that may be called. Raises OutboundRefused when there is none."""
     kinds = {address: why_not_public(address) for address in found}
     permitted = [
         address
         for address, kind in kinds.items()
-        if kind is None or settings.OUTBOUND_ALLOW.allows(target.host, address)
+        if kind is None or settings.OUTBOUND_ALLOW.allows(host, address)
     ]
     if permitted:
         return permitted[:_MOST_ADDRESSES]
     kind = next(iter(kinds.values()), "no address")
-    logger.info("refused to call %s: %s", target.host, ", ".join(map(str, found)))
-    what = f"{target.host} leads to {kind}" if isinstance(target.host, str) else f"{target.host} is {kind}"
+    logger.info("refused to call %s: %s", host, ", ".join(map(str, found)))
+    what = f"{host} leads to {kind}" if isinstance(host, str) else f"{host} is {kind}"
     raise OutboundRefused(
         f"{what}; this server calls public addresses only. ADE_OUTBOUND_ALLOW lists exceptions."
     )

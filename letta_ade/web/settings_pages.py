@@ -20,6 +20,7 @@ from letta_ade.accounts.pages import PageRequest
 from letta_ade.accounts.services.api_keys import create_api_key, revoke_api_key
 from letta_ade.core.errors import NotFound
 from letta_ade.core.version import product_version
+from tools.sandbox.current import isolation_now
 
 
 class KeyForm(forms.Form):
@@ -99,3 +100,10 @@ def about_page(request: PageRequest) -> HttpResponse:
         "is_local_mode": trusts_loopback(),
     }
     return render(request, "settings/about.html", context)
+
+
+@require_GET
+def isolation_of_tools(request: PageRequest) -> HttpResponse:
+    """What stands between tools and this server: a fragment, since the first look at it starts the sandbox."""
+    request.caller.check("read")
+    return render(request, "settings/partials/isolation.html", {"found": isolation_now()})

@@ -26,6 +26,7 @@ settings = (
         path("providers/<str:provider_id>/", provider_pages.edit_provider, name="edit_provider"),
         path("providers/<str:provider_id>/delete/", provider_pages.delete_provider, name="delete_provider"),
         path("about/", settings_pages.about_page, name="about"),
+        path("about/sandbox/", settings_pages.isolation_of_tools, name="isolation"),
     ],
     "settings",
 )

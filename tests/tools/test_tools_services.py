@@ -35,6 +35,7 @@ BUILTINS = {
     "memory_insert": "letta_sleeptime_core",
     "memory_replace": "letta_sleeptime_core",
     "memory_rethink": "letta_sleeptime_core",
+    "run_code": "letta_builtin",
     "rethink_user_memory": "letta_voice_sleeptime_core",
     "search_memory": "letta_voice_sleeptime_core",
     "send_message": "letta_core",
@@ -117,6 +118,7 @@ def test_lists_are_filtered():
         "core_memory_replace",
         "memory",
         "memory_apply_patch",
+        "run_code",
     }
     assert names(return_only_letta_tools=True) == set(BUILTINS)
     with pytest.raises(Invalid, match="'magic' is not a tool type"):

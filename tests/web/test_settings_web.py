@@ -14,9 +14,11 @@ from agents.services.callbacks import signing_secret
 from letta_ade.accounts.models import ApiKey
 from letta_ade.accounts.services.api_keys import create_api_key, find_api_key
 from letta_ade.core.ids import LOCAL_WORKSPACE_ID
+from letta_ade.web import settings_pages
 from letta_ade.web.charts import draw_bars, nice_ceiling
 from tests.support.factories import make_agent, make_conversation, make_run, make_step, make_workspace
 from tests.web.pages import Page, SignIn
+from tools.sandbox.port import Isolation
 
 pytestmark = pytest.mark.django_db
 
@@ -127,3 +129,28 @@ def test_bars_reach_the_axis_and_say_their_numbers() -> None:
     assert max(bar.height for bar in bars.wide.bars) < 142
     assert bars.wide.bars[-1].is_bad
     assert [nice_ceiling(most) for most in (0, 3, 4, 99, 101, 1482)] == [3, 3, 6, 99, 120, 1500]
+
+
+def test_about_says_what_stands_between_tools_and_the_server(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        Page(browser.get("/settings/about/").content.decode()).by_id("about-isolation").attributes["hx-get"]
+    )
+    found = Isolation(
+        state="partial",
+        summary="Tools run isolated.",
+        active=("Landlock 7", "seccomp"),
+        missing=("own account: the server is not root",),
+        languages={"python": None, "typescript": "Node is not installed"},
+    )
+    monkeypatch.setattr(settings_pages, "isolation_now", lambda: found)
+    text = Page(browser.get("/settings/about/sandbox/").content.decode()).by_id("about-isolation").text
+    for words in (
+        "partial",
+        "Landlock 7, seccomp",
+        "the server is not root",
+        "cannot confine it",
+        "Node is not",
+    ):
+        assert words in text

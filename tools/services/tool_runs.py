@@ -9,25 +9,14 @@ from typing import Any
 from letta_ade.accounts.auth import Caller
 from letta_ade.core import threads
 from letta_ade.core.errors import Invalid
-from tools.coercion import MissingArguments, coerce_arguments
-from tools.execution import error_text, returned_text
+from tools.coercion import MissingArguments
+from tools.custom import CallScope, CustomTool, error_text_of, outputs_of, request_for
+from tools.execution import returned_text
 from tools.models import Tool
 from tools.sandbox.current import sandbox
-from tools.sandbox.port import Language, Requirement, SandboxError, SandboxRequest, SandboxResult
+from tools.sandbox.port import SandboxError, SandboxResult
 from tools.services.tool_schemas import derived_schema
 from tools.services.tool_writes import ToolDraft, drafted_tool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallScope:
-    """For whom a tool is run, and what it gets of them."""
-
-    agent_id: str | None = None
-    project_id: str | None = None
-    #: Of the call itself, below the secrets.
-    environment: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    agent_state: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +57,7 @@ async def run_source(
 async def run_custom(tool: Tool, arguments: dict[str, Any], scope: CallScope) -> ToolRun:
     """Run a tool of a user in the sandbox. Raises Unsupported where there is none; to cancel, cancel this."""
     try:
-        request = _request(tool, arguments, scope)
+        request = request_for(CustomTool.of(tool), arguments, scope)
     except MissingArguments as error:
         return _failed(tool.name, SandboxError(kind="exception", name="MissingArguments", message=str(error)))
     return _run_of(tool.name, await sandbox().run(request))
@@ -86,51 +75,30 @@ def _drafted(caller: Caller, draft: ToolDraft) -> Tool:
     return drafted_tool(caller=caller, draft=draft)
 
 
-def _request(tool: Tool, arguments: dict[str, Any], scope: CallScope) -> SandboxRequest:
-    language: Language = "typescript" if tool.source_type == "typescript" else "python"
-    packages = tool.npm_requirements if language == "typescript" else tool.pip_requirements
-    return SandboxRequest(
-        source=tool.source_code or "",
-        function=tool.name,
-        arguments=coerce_arguments(tool.json_schema.get("parameters") or {}, arguments),
-        language=language,
-        args_json_schema=tool.args_json_schema,
-        requirements=tuple(
-            Requirement(name=each["name"], version=each.get("version") or None) for each in packages or ()
-        ),
-        environment=scope.environment,
-        secrets=scope.secrets,
-        agent_id=scope.agent_id,
-        tool_id=None if tool._state.adding else tool.id,
-        project_id=scope.project_id,
-        agent_state=scope.agent_state,
-    )
-
-
 def _run_of(tool_name: str, result: SandboxResult) -> ToolRun:
-    stdout = (result.stdout,) if result.stdout else ()
+    stdout, stderr = outputs_of(result)
     if result.error is not None:
-        return _failed(tool_name, result.error, stdout=stdout, stderr=result.stderr)
+        return _failed(tool_name, result.error, stdout=stdout, stderr=stderr)
     return ToolRun(
         tool_name=tool_name,
         is_error=False,
         value=result.value,
         text=returned_text(result.value),
         stdout=stdout,
-        stderr=(result.stderr,) if result.stderr else (),
+        stderr=stderr,
         changed_blocks=result.changed_blocks,
     )
 
 
 def _failed(
-    tool_name: str, error: SandboxError, *, stdout: tuple[str, ...] = (), stderr: str = ""
+    tool_name: str, error: SandboxError, *, stdout: tuple[str, ...] = (), stderr: tuple[str, ...] = ()
 ) -> ToolRun:
     return ToolRun(
         tool_name=tool_name,
         is_error=True,
         value=None,
-        text=error_text(tool_name, error.name, error.message),
+        text=error_text_of(tool_name, error),
         stdout=stdout,
         # Where the tool said nothing itself, the reason would be nowhere.
-        stderr=(stderr or f"{error.name}: {error.message}",),
+        stderr=stderr or (f"{error.name}: {error.message}",),
     )
