@@ -52,7 +52,9 @@ class LocalSandbox:
             )
         environment = None
         if request.requirements:
-            environment = await requirements.environment_for(request.requirements, language=request.language)
+            environment = await requirements.environment_for(
+                request.requirements, language=request.language, on_said=request.on_install
+            )
             if environment.problem is not None:
                 return replace(
                     _failed("requirements", "RequirementsFailed", environment.problem),

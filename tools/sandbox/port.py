@@ -111,6 +111,8 @@ class SandboxRequest:
     network: bool = False
     #: None: the tool's `client` is None.
     api: ApiDoor | None = None
+    #: Hears what installing the requirements says, as it says it; called on any thread.
+    on_install: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -54,6 +54,27 @@ class Environment:
     problem: str | None = None
 
 
+class _Log:
+    """What the installer says: kept, and told to who listens."""
+
+    def __init__(self, on_said: Callable[[str], None] | None) -> None:
+        self._said: list[str] = []
+        self._on_said = on_said
+
+    def add(self, text: str) -> None:
+        self._said.append(text)
+        if self._on_said is not None:
+            self._on_said(text)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._said)[-_MOST_LOG_CHARACTERS:]
+
+    @property
+    def end(self) -> str:
+        return "\n".join(self.text.rstrip().splitlines()[-_SHOWN_LINES:])
+
+
 class _Failed(Exception):
     """The installer ended badly; the text is what to tell."""
 
@@ -67,8 +88,16 @@ def check_requirement(requirement: Requirement, *, language: Language = "python"
         raise ValueError(f"{requirement.version!r} is not a version of {requirement.name}.")
 
 
-async def environment_for(requirements: Sequence[Requirement], *, language: Language) -> Environment:
-    """The environment of this set, made if it is new. What fails is told in `problem`; it is tried again at the next call."""
+async def environment_for(
+    requirements: Sequence[Requirement],
+    *,
+    language: Language,
+    on_said: Callable[[str], None] | None = None,
+) -> Environment:
+    """The environment of this set, made if it is new. What fails is told in `problem`; it is tried again at the next call.
+
+    `on_said` hears the installer, on another thread.
+    """
     try:
         for each in requirements:
             check_requirement(each, language=language)
@@ -79,7 +108,7 @@ async def environment_for(requirements: Sequence[Requirement], *, language: Lang
         return Environment(folder="", log="", problem=text)
     lines = sorted({_line(each) for each in requirements})
     found = _finished(_place_of(lines))
-    return found if found is not None else await threads.run_outside(_make, lines)
+    return found if found is not None else await threads.run_outside(_make, lines, _Log(on_said))
 
 
 def _line(requirement: Requirement) -> str:
@@ -106,7 +135,7 @@ def _packages_in(folder: Path) -> Path:
     return folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
 
 
-def _make(lines: Sequence[str]) -> Environment:
+def _make(lines: Sequence[str], log: _Log) -> Environment:
     """Make the environment, or wait for another process that does."""
     folder = _place_of(lines)
     make_data_dir(settings.DATA_DIR)
@@ -117,22 +146,21 @@ def _make(lines: Sequence[str]) -> Environment:
         # Beside its place until it is whole: nobody ever sees half of it.
         unfinished = folder.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         shutil.rmtree(unfinished, ignore_errors=True)
-        log: list[str] = []
         try:
             _install(lines, unfinished, log)
-            (unfinished / "install.log").write_text(_text(log), encoding="utf-8")
+            (unfinished / "install.log").write_text(log.text, encoding="utf-8")
             os.replace(unfinished, folder)
         except (_Failed, OSError) as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             logger.info("requirements %s were not installed: %s", ", ".join(lines), error)
-            told = f"{error}\n{_end_of(log)}".strip()
-            return Environment(folder="", log=_text(log), problem=f"{', '.join(lines)}: {told}")
+            told = f"{error}\n{log.end}".strip()
+            return Environment(folder="", log=log.text, problem=f"{', '.join(lines)}: {told}")
     made = _finished(folder)
     assert made is not None, "just made"
     return made
 
 
-def _install(lines: Sequence[str], folder: Path, log: list[str]) -> None:
+def _install(lines: Sequence[str], folder: Path, log: _Log) -> None:
     """Raises _Failed, OSError."""
     only_wheels = not settings.REQUIREMENTS_BUILD
     if uv := uv_program():
@@ -155,8 +183,8 @@ def uv_program() -> str | None:
     return os.fspath(beside) if beside.exists() else shutil.which("uv")
 
 
-def _run(command: list[str], log: list[str]) -> None:
-    log.append(f"$ {' '.join([Path(command[0]).name, *command[1:]])}\n")
+def _run(command: list[str], log: _Log) -> None:
+    log.add(f"$ {' '.join([Path(command[0]).name, *command[1:]])}\n")
     environment = {name: value for name, value in os.environ.items() if _KEPT_VARIABLES.fullmatch(name)}
     process = subprocess.Popen(
         command,
@@ -169,24 +197,24 @@ def _run(command: list[str], log: list[str]) -> None:
         # Calls run as other accounts, which must be able to read it.
         umask=0o022,
     )
-    try:
-        said, _ = process.communicate(timeout=settings.REQUIREMENTS_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-        log.append(said.decode(errors="replace"))
-        raise _Failed(f"installing took longer than {settings.REQUIREMENTS_SECONDS} s.") from None
-    log.append(said.decode(errors="replace"))
+    has_ended = threading.Event()
+    too_long = threading.Timer(settings.REQUIREMENTS_SECONDS, _end, (process, has_ended))
+    too_long.start()
+    assert process.stdout is not None, "asked for"
+    with process.stdout:
+        for line in process.stdout:
+            log.add(line.decode(errors="replace"))
+    process.wait()
+    too_long.cancel()
+    if has_ended.is_set():
+        raise _Failed(f"installing took longer than {settings.REQUIREMENTS_SECONDS} s.")
     if process.returncode:
         raise _Failed("installing failed:")
 
 
-def _text(log: Sequence[str]) -> str:
-    return "".join(log)[-_MOST_LOG_CHARACTERS:]
-
-
-def _end_of(log: Sequence[str]) -> str:
-    return "\n".join(_text(log).rstrip().splitlines()[-_SHOWN_LINES:])
+def _end(process: subprocess.Popen[bytes], has_ended: threading.Event) -> None:
+    has_ended.set()
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -95,6 +95,17 @@ def ignored_parameters(source: str) -> list[str]:
     return [f"{stars}{node.arg}" for stars, node in starred if node is not None]
 
 
+def default_texts(source: str) -> dict[str, str]:
+    """What the tool's arguments are when they are not given, as the source writes it. Raises SchemaError."""
+    arguments = read_module(source).tool.args
+    plain = [*arguments.posonlyargs, *arguments.args]
+    pairs = [
+        *zip(plain[len(plain) - len(arguments.defaults) :], arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    return {node.arg: ast.unparse(default) for node, default in pairs if default is not None}
+
+
 def _parameters(tool: Function) -> list[_Parameter]:
     """The arguments that a model fills, in the order of the signature."""
     arguments = tool.args

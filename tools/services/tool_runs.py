@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from letta_ade.accounts.auth import Caller
@@ -33,6 +33,12 @@ class ToolRun:
     stderr: tuple[str, ...] = ()
     #: Label -> value of the memory blocks that the tool changed on its `agent_state`.
     changed_blocks: Mapping[str, str] = field(default_factory=dict)
+    #: Why there is no value; None when there is one.
+    error: SandboxError | None = None
+    #: Of the call, without waiting for packages.
+    duration_ms: float = 0.0
+    #: What installing the packages said; None without packages.
+    install_log: str | None = None
 
 
 async def run_source(
@@ -42,22 +48,38 @@ async def run_source(
     arguments: dict[str, Any],
     environment: Mapping[str, str],
     name: str | None = None,
+    stored: Tool | None = None,
+    on_install: Callable[[str], None] | None = None,
 ) -> ToolRun:
     """Run the tool that the draft describes; a tool that fails is a run too. With `name` the tool must be named so.
 
-    Raises SchemaError, Invalid or Unprocessable for what is no tool, Unsupported where there is no sandbox.
+    `stored`: the tool whose text is being changed; its limits hold. `on_install` hears what installing packages says, on any thread.
+
+    Raises SchemaError, Invalid or Unprocessable for what is no tool. Where there is no sandbox the run says so.
     """
     caller.check("edit")
     tool = await threads.run(_drafted, caller, draft)
     if name is not None and name != tool.name:
         raise Invalid(f"The tool of this source is named {tool.name!r}, not {name!r}.")
-    return await run_custom(tool, arguments, CallScope(environment=environment))
+    custom = CustomTool.of(tool)
+    if stored is not None:
+        custom = replace(custom, metadata=stored.metadata, tool_id=stored.id)
+    return await _run(custom, arguments, CallScope(environment=environment), on_install)
 
 
 async def run_custom(tool: Tool, arguments: dict[str, Any], scope: CallScope) -> ToolRun:
-    """Run a tool of a user in the sandbox. Raises Unsupported where there is none; to cancel, cancel this."""
+    """Run a tool of a user in the sandbox, or say why it did not run. To cancel, cancel this."""
+    return await _run(CustomTool.of(tool), arguments, scope, None)
+
+
+async def _run(
+    tool: CustomTool,
+    arguments: dict[str, Any],
+    scope: CallScope,
+    on_install: Callable[[str], None] | None,
+) -> ToolRun:
     try:
-        request = request_for(CustomTool.of(tool), arguments, scope)
+        request = replace(request_for(tool, arguments, scope), on_install=on_install)
     except MissingArguments as error:
         return _failed(tool.name, SandboxError(kind="exception", name="MissingArguments", message=str(error)))
     return _run_of(tool.name, await sandbox().run(request))
@@ -78,7 +100,8 @@ def _drafted(caller: Caller, draft: ToolDraft) -> Tool:
 def _run_of(tool_name: str, result: SandboxResult) -> ToolRun:
     stdout, stderr = outputs_of(result)
     if result.error is not None:
-        return _failed(tool_name, result.error, stdout=stdout, stderr=stderr)
+        failed = _failed(tool_name, result.error, stdout=stdout, stderr=stderr)
+        return replace(failed, duration_ms=result.duration_ms, install_log=result.install_log)
     return ToolRun(
         tool_name=tool_name,
         is_error=False,
@@ -87,6 +110,8 @@ def _run_of(tool_name: str, result: SandboxResult) -> ToolRun:
         stdout=stdout,
         stderr=stderr,
         changed_blocks=result.changed_blocks,
+        duration_ms=result.duration_ms,
+        install_log=result.install_log,
     )
 
 
@@ -98,6 +123,7 @@ def _failed(
         is_error=True,
         value=None,
         text=error_text_of(tool_name, error),
+        error=error,
         stdout=stdout,
         # Where the tool said nothing itself, the reason would be nowhere.
         stderr=stderr or (f"{error.name}: {error.message}",),

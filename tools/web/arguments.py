@@ -36,7 +36,7 @@ def _properties(schema: dict[str, Any], depth: int) -> tuple[Argument, ...]:
     return tuple(
         Argument(
             name=name,
-            type=_type_of(each),
+            type=type_name(each),
             description=each.get("description") or "",
             is_required=name in names,
             properties=_properties(each.get("items") or each, depth + 1)
@@ -48,16 +48,17 @@ def _properties(schema: dict[str, Any], depth: int) -> tuple[Argument, ...]:
     )
 
 
-def _type_of(schema: dict[str, Any]) -> str:
+def type_name(schema: dict[str, Any]) -> str:
+    """The type of a schema in a few words, as a page shows it."""
     if "anyOf" in schema:
-        return " or ".join(_type_of(each) for each in schema["anyOf"])
+        return " or ".join(type_name(each) for each in schema["anyOf"])
     if "enum" in schema:
         return " | ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
     kind = schema.get("type", "any")
     if isinstance(kind, list):
         return " or ".join(kind)
     if kind == "array" and isinstance(schema.get("prefixItems"), list):
-        return f"({', '.join(_type_of(each) for each in schema['prefixItems'])})"
+        return f"({', '.join(type_name(each) for each in schema['prefixItems'])})"
     if kind == "array" and isinstance(schema.get("items"), dict):
-        return f"list of {_type_of(schema['items'])}"
+        return f"list of {type_name(schema['items'])}"
     return str(kind)

@@ -13,9 +13,9 @@ from tools.services.tool_checks import MOST_RETURN_CHARACTERS
 from tools.services.tool_schemas import SOURCE_TYPES, derived_schema
 from tools.services.tool_versions import schema_text
 from tools.services.tool_writes import ToolChanges, ToolDraft
-from tools.web.schema_preview import parse_schema
+from tools.web.schema_preview import BY_HAND, parse_schema
 
-FROM_SOURCE, BY_HAND = "source", "json"
+FROM_SOURCE = "source"
 #: What a new tool begins with.
 FIRST_SOURCE = '''def my_tool(text: str) -> str:
     """What the tool does, as the model reads it.
@@ -77,6 +77,21 @@ class ToolForm(forms.Form):
             self.add_error(field, error.message)
         return data
 
+    #: What a run of it needs.
+    RUNNING = ("source_code", "source_type", "schema_mode", "json_schema", "requirements")
+
+    def draft_to_run(self) -> ToolDraft:
+        """The tool as far as a run needs it; what else is wrong with the form does not matter then."""
+        kept, found = self._packages()
+        return ToolDraft(
+            source_code=self.cleaned_data["source_code"],
+            source_type=self.cleaned_data["source_type"],
+            json_schema=self._schema,
+            args_json_schema=self._args_json_schema,
+            pip_requirements=found if kept == "pip_requirements" and found else None,
+            npm_requirements=found if kept == "npm_requirements" and found else None,
+        )
+
     def draft(self) -> ToolDraft:
         """The tool that is asked for."""
         values = self._values()
@@ -93,8 +108,7 @@ class ToolForm(forms.Form):
 
     def _values(self) -> dict[str, Any]:
         data = self.cleaned_data
-        found = _requirements(data["requirements"], "@" if data["source_type"] == "typescript" else "==")
-        kept = "npm_requirements" if data["source_type"] == "typescript" else "pip_requirements"
+        kept, found = self._packages()
         return {
             "source_code": data["source_code"],
             "json_schema": self._schema,
@@ -104,6 +118,11 @@ class ToolForm(forms.Form):
             "default_requires_approval": data["default_requires_approval"],
             "enable_parallel_execution": data["enable_parallel_execution"],
         }
+
+    def _packages(self) -> tuple[str, list[dict[str, Any]]]:
+        is_node = self.cleaned_data["source_type"] == "typescript"
+        found = _requirements(self.cleaned_data["requirements"], "@" if is_node else "==")
+        return "npm_requirements" if is_node else "pip_requirements", found
 
 
 def first_values() -> dict[str, Any]:

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from django.http import QueryDict
+
 from letta_ade.core.errors import AdeError
 from tools.models import Tool
 from tools.schemas.drift import differences
@@ -15,6 +17,9 @@ from tools.services.tool_checks import check_name, check_schema
 from tools.services.tool_schemas import derived_schema
 from tools.services.tool_versions import schema_text
 from tools.web.arguments import Argument, arguments_of
+
+#: The value of `schema_mode` for a schema that is written by hand.
+BY_HAND = "json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,19 @@ def preview_by_hand(text: str, from_source: SchemaPreview) -> SchemaPreview:
         differences=tuple(moved),
         ignored=from_source.ignored,
     )
+
+
+def preview_written(written: QueryDict | dict[str, Any], tool: Tool | None) -> SchemaPreview:
+    """The schema of what stands in the editor, of this tool or of a new one."""
+    source = str(written.get("source_code") or "").replace("\r\n", "\n")
+    from_source = preview_source(
+        source=source,
+        source_type=str(written.get("source_type") or "python"),
+        args_json_schema=tool.args_json_schema if tool else None,
+    )
+    if written.get("schema_mode") == BY_HAND:
+        return preview_by_hand(str(written.get("json_schema") or ""), from_source)
+    return from_source
 
 
 def preview_tool(tool: Tool) -> SchemaPreview:

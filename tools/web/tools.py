@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count, Min
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -18,8 +18,10 @@ from tools.services.tool_versions import newest_number, schema_text
 from tools.services.tool_writes import ToolNameTaken, create_tool, delete_tool, update_tool
 from tools.services.tools import ToolFilters, get_tool_for, list_tools, tool_schema
 from tools.web.arguments import arguments_of
-from tools.web.forms import BY_HAND, ToolForm, first_values, values_for
-from tools.web.schema_preview import SchemaPreview, preview_by_hand, preview_source, preview_tool
+from tools.web.forms import ToolForm, first_values, values_for
+from tools.web.run_form import PREFIX
+from tools.web.schema_preview import BY_HAND, SchemaPreview, preview_tool, preview_written
+from tools.web.tool_runs import form_for, surroundings_of
 from tools.web.tool_versions import newest_version
 
 #: Value of `kind` → its name. The first is all of them.
@@ -78,7 +80,7 @@ def detail_page(request: PageRequest, tool_id: str) -> HttpResponse:
         else:
             messages.success(request, f"Saved {saved.name} v{newest_number(saved)}")
             return redirect("tools:detail", tool_id=tool_id)
-    preview = _preview(request.POST, tool)
+    preview = preview_written(request.POST, tool)
     return _editor(request, form, preview, tool, version=newest_version(tool), status=422)
 
 
@@ -88,7 +90,7 @@ def create_page(request: PageRequest) -> HttpResponse:
     request.caller.check("edit")
     if request.method == "GET":
         values = first_values()
-        return _editor(request, ToolForm(initial=values), _preview(values, None), None)
+        return _editor(request, ToolForm(initial=values), preview_written(values, None), None)
     form = ToolForm(request.POST)
     taken: str | None = None
     if form.is_valid():
@@ -100,16 +102,23 @@ def create_page(request: PageRequest) -> HttpResponse:
         else:
             messages.success(request, f"Created {tool.name}")
             return redirect("tools:detail", tool_id=tool.id)
-    return _editor(request, form, _preview(request.POST, None), None, status=422, taken_by=taken)
+    return _editor(request, form, preview_written(request.POST, None), None, status=422, taken_by=taken)
 
 
 @require_POST
 def derive_part(request: PageRequest, tool_id: str | None = None) -> HttpResponse:
-    """The schema of what is being written; of a tool whose arguments have a schema of their own, with that."""
+    """The schema of what is being written; of a tool whose arguments have a schema of their own, with that.
+
+    With the form of its arguments, when they are others than those of the form that is there.
+    """
     request.caller.check("edit")
     tool = get_tool_for(caller=request.caller, tool_id=tool_id) if tool_id else None
-    context = {"preview": _preview(request.POST, tool), "by_hand": request.POST.get("schema_mode") == BY_HAND}
-    return render(request, "tools/partials/schema.html", context)
+    preview = preview_written(request.POST, tool)
+    context: dict[str, Any] = {"preview": preview, "by_hand": request.POST.get("schema_mode") == BY_HAND}
+    form = form_for(request.POST, preview)
+    if preview.schema and form.mark != request.POST.get(f"{PREFIX}mark", form.mark):
+        context["run_form"] = form
+    return render(request, "tools/partials/derived.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -167,6 +176,7 @@ def _editor(
     status: int = 200,
     taken_by: str | None = None,
 ) -> HttpResponse:
+    written = request.POST or dict(form.initial)
     context = {
         "form": form,
         "preview": preview,
@@ -175,17 +185,8 @@ def _editor(
         "version": version,
         "holder_count": _holder_count(tool) if tool else 0,
         "taken_by": taken_by,
+        "run_form": form_for(written, preview),
+        "environment": written.get(f"{PREFIX}env", ""),
+        "surroundings": surroundings_of(tool),
     }
     return render(request, "tools/edit.html", context, status=status)
-
-
-def _preview(written: QueryDict | dict[str, Any], tool: Tool | None) -> SchemaPreview:
-    source = str(written.get("source_code") or "").replace("\r\n", "\n")
-    from_source = preview_source(
-        source=source,
-        source_type=str(written.get("source_type") or "python"),
-        args_json_schema=tool.args_json_schema if tool else None,
-    )
-    if written.get("schema_mode") == BY_HAND:
-        return preview_by_hand(str(written.get("json_schema") or ""), from_source)
-    return from_source

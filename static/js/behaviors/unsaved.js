@@ -3,7 +3,8 @@ const form = document.querySelector("form[data-unsaved]");
 
 if (form) {
   const note = document.querySelector("[data-unsaved-note]");
-  const state = () => JSON.stringify([...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken"));
+  // What a run of a tool is given is not saved with it.
+  const state = () => JSON.stringify([...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken" && !name.startsWith("run.")));
   const saved = state();
   let isLeaving = false;
 
