@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from agents.models import Agent, Message
-from agents.services.agents import agents_of, delete_agent, get_agent_for
+from agents.services.agents import delete_agent, get_agent_for
 from agents.web import agent_peek, agent_rows
 from agents.web.agent_rows import ListFilters
 from letta_ade.accounts.pages import PageRequest
@@ -20,7 +20,6 @@ from letta_ade.core.errors import NotFound
 from letta_ade.llm import catalog
 
 PAGE_ROWS = 50
-MOST_HOLDERS = 200
 #: Value of `sort` → (its name, the column, the direction). The first is the default.
 SORTS: dict[str, tuple[str, str, pagination.Order]] = {
     "run": ("Last run, newest first", "last_run_completion", "desc"),
@@ -125,13 +124,3 @@ def delete_page(request: PageRequest, agent_id: str) -> HttpResponse:
         "block_labels": blocks,
     }
     return render(request, "agents/delete.html", context)
-
-
-@require_GET
-def agents_of_tool(request: PageRequest, tool_id: str) -> HttpResponse:
-    """The agents that have a tool: a part of the tool's page, which is on a lower floor."""
-    agents = agents_of(caller=request.caller).filter(tool_links__tool_id=tool_id)
-    shown = list(agent_rows.with_latest(agents).order_by("name", "id")[:MOST_HOLDERS])
-    return render(
-        request, "agents/lists/holders.html", {"rows": agent_rows.rows_of(shown), "total": agents.count()}
-    )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from agents.web import agent_form, agents, block_bulk, block_sharing, version_pages, written
+from agents.web import (
+    agent_form,
+    agents,
+    block_bulk,
+    block_sharing,
+    tool_holders,
+    version_pages,
+    written,
+)
 
 app_name = "agents"
 
@@ -24,7 +32,7 @@ urlpatterns = [
         name="block_since",
     ),
     path("agents/written/<str:block_id>/<int:number>/", written.written_part, name="written"),
-    path("agents/of-tool/<str:tool_id>/", agents.agents_of_tool, name="of_tool"),
+    path("agents/of-tool/<str:tool_id>/", tool_holders.holders_part, name="of_tool"),
     path("agents/<str:agent_id>/peek/", agents.peek_panel, name="peek"),
     path("agents/<str:agent_id>/delete/", agents.delete_page, name="delete"),
     path("agents/<str:agent_id>/versions/", version_pages.versions_page, name="versions"),

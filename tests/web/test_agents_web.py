@@ -346,3 +346,26 @@ def test_the_holders_of_a_block_and_a_tool_are_fragments(browser: Client) -> Non
 def test_an_editor_may_make_agents(sign_in: SignIn) -> None:
     assert sign_in("editor").get("/agents/new/").status_code == 200
     assert Workspace.objects.count() == 1
+
+
+def test_a_tool_is_attached_and_detached_where_its_holders_stand(browser: Client) -> None:
+    agent, tool = make_agent(name="desk"), make_tool()
+    address = f"/agents/of-tool/{tool.id}/?edit"
+    assert "Attach" in browser.get(address).content.decode()
+    attached = browser.post(address, {"agent_id": agent.id, "do": "attach"}).content.decode()
+    assert "Detach from desk" in attached
+    assert "Another agent" not in attached
+    assert agent.tool_links.filter(tool=tool).exists()
+    browser.post(address, {"agent_id": agent.id, "do": "detach"})
+    assert not agent.tool_links.filter(tool=tool).exists()
+    refused = browser.post(address, {"agent_id": "agent-unknown"}).content.decode()
+    assert "agent-unknown" in refused
+
+
+def test_who_may_only_read_attaches_no_tool(sign_in: SignIn) -> None:
+    agent, tool = make_agent(name="desk"), make_tool()
+    address = f"/agents/of-tool/{tool.id}/?edit"
+    viewer = sign_in("viewer")
+    assert "Attach" not in viewer.get(address).content.decode()
+    assert "Your role is viewer" in viewer.post(address, {"agent_id": agent.id}).content.decode()
+    assert not agent.tool_links.filter(tool=tool).exists()
