@@ -89,7 +89,7 @@ async def test_a_set_is_installed_once(wheels, monkeypatch):
     commands: list[list[str]] = []
     really = requirements._run
 
-    def run(command: list[str], log: list[str]) -> None:
+    def run(command: list[str], log: requirements._Log) -> None:
         commands.append(command)
         really(command, log)
 

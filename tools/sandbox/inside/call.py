@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from tools.sandbox.inside import client, script, values
 from tools.sandbox.inside.agent_state import AgentState
+from tools.sandbox.inside.arguments import InvalidArguments, through_class, typed_arguments
 from tools.sandbox.inside.classes import Classes, classes_of
 from tools.sandbox.inside.confine import Powers, confine
 
@@ -108,6 +109,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         return {"value": values.as_json(returned), "changed_blocks": changed}
     except _BadSource as error:
         return {"error": ["syntax", error.name, str(error)]}
+    except InvalidArguments as error:
+        return {"error": ["exception", type(error).__name__, str(error)]}
     except MemoryError:
         return {"error": ["memory", "MemoryError", "the tool used more memory than it may."]}
     except SystemExit as error:
@@ -208,8 +211,8 @@ def _run(
     except Exception:  # an annotation may be anything
         hints = {}
     if classes is not None:
-        arguments = _validated(classes, arguments)
-    arguments = {key: values.typed(value, hints.get(key, Any)) for key, value in arguments.items()}
+        arguments = through_class(classes.whole, arguments)
+    arguments = typed_arguments(arguments, hints)
     taken = inspect.signature(function).parameters
     state = None
     if "agent_state" in taken and job["agent_state"] is not None:
@@ -229,15 +232,6 @@ def _run(
 
 async def _awaited(waiting: Any) -> Any:
     return await waiting
-
-
-def _validated(classes: Classes, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as the schema's own class reads them: nested objects become objects."""
-    try:
-        whole = classes.whole.model_validate(arguments)
-    except ValueError:
-        return arguments
-    return {key: getattr(whole, key, value) for key, value in arguments.items()}
 
 
 def _show(error: BaseException, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Arguments on their way into a function, and its return on the way out as JSON."""
+"""The return of a function on its way out as JSON."""
 
 from __future__ import annotations
 
@@ -7,79 +7,9 @@ import dataclasses
 import enum
 import json
 import math
-import types
-import typing
 from typing import Any
 
 _DEEPEST = 200
-
-
-def typed(value: Any, annotation: Any) -> Any:
-    """The value as an object of the annotated type where that can be done, else as it came.
-
-    JSON has no classes: a model, a dataclass, an enum, a tuple or a set is made here of what crossed as a dict, a text or a list.
-    """
-    try:
-        return _typed(value, annotation)
-    except Exception:  # a constructor of the tool may raise anything; then the function sees the plain value
-        return value
-
-
-def _typed(value: Any, annotation: Any) -> Any:
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return _typed(value, inner[0])
-    if origin in (typing.Union, types.UnionType):
-        return _of_union(value, inner)
-    if origin in (list, collections.abc.Sequence, collections.abc.Iterable) and isinstance(value, list):
-        return [_typed(each, inner[0]) for each in value] if inner else value
-    if (origin or annotation) in (set, frozenset) and isinstance(value, list):
-        made = origin or annotation
-        return made(_typed(each, inner[0]) for each in value) if inner else made(value)
-    if (origin or annotation) is tuple and isinstance(value, list):
-        return _tuple(value, inner)
-    if origin in (dict, collections.abc.Mapping) and isinstance(value, dict) and len(inner) == 2:
-        return {key: _typed(each, inner[1]) for key, each in value.items()}
-    if isinstance(annotation, type):
-        return _of_class(value, annotation)
-    return value
-
-
-def _of_union(value: Any, choices: tuple[Any, ...]) -> Any:
-    if value is None:
-        return None
-    for choice in choices:
-        if choice is not type(None):
-            try:
-                made = _typed(value, choice)
-            except Exception:  # the next choice may fit
-                continue
-            if made is not value or not isinstance(value, (dict, list)):
-                return made
-    return value
-
-
-def _tuple(value: list[Any], inner: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(inner) == 2 and inner[1] is Ellipsis:
-        return tuple(_typed(each, inner[0]) for each in value)
-    if len(inner) == len(value):
-        return tuple(_typed(each, kind) for each, kind in zip(value, inner, strict=True))
-    return tuple(value)
-
-
-def _of_class(value: Any, kind: type) -> Any:
-    if isinstance(value, dict) and not typing.is_typeddict(kind):
-        if hasattr(kind, "model_validate"):
-            return kind.model_validate(value)
-        if dataclasses.is_dataclass(kind):
-            hints = typing.get_type_hints(kind)
-            return kind(**{name: _typed(each, hints.get(name)) for name, each in value.items()})
-    if issubclass(kind, enum.Enum) and not isinstance(value, (dict, list)):
-        try:
-            return kind(value)
-        except ValueError:
-            return kind[value]
-    return value
 
 
 def as_json(value: Any) -> str:
