@@ -344,3 +344,22 @@ async def test_without_isolation_nothing_runs(agent: Agent, model: ScriptedModel
         assert "ADE_ALLOW_UNSANDBOXED=1" in row["text"]
     finally:
         current.shut_down_sandbox()
+
+
+async def test_half_a_character_that_a_tool_returns_or_raises_does_not_end_the_run(
+    agent: Agent, model: ScriptedModel
+) -> None:
+    source = r"""
+    def odd(how: str):
+        print("\ud800")
+        if how == "raise":
+            raise ValueError("a\0b\ud800")
+        return {"k\udc00": "a\0b\ud800"}
+    """
+    await db(lambda: give(agent, source, "how"))
+    for how, status in (("return", "success"), ("raise", "error")):
+        model.add(tool_call("odd", how=how), text("Done"))
+        assert (await send(agent, "Go")).stop_reason == "end_turn"
+        row = (await returned(agent))[-1]
+        assert row["status"] == status
+        assert "\ufffd" in row["text"]

@@ -587,6 +587,163 @@ async def burns_the_processor_in_the_background(world: World) -> None:
     assert "processor" in result.error.message
 
 
+@attack
+async def buries_files(world: World) -> None:
+    """Folders deeper than a path may be long, names that are none, and what is closed to its owner: all of it goes with the call."""
+    source = """
+    def f():
+        os.makedirs("closed/inner")
+        open("closed/inner/x", "w").close()
+        open(b"\\xff\\n..", "w").close()
+        os.symlink("/", "root")
+        os.symlink("..", "closed/up")
+        for _ in range(2500):
+            os.mkdir("deep-deep-deep")
+            os.chdir("deep-deep-deep")
+            os.symlink("/etc", "etc")
+        os.chmod("/proc/self/cwd" if os.path.exists("/proc/self/cwd") else ".", 0)
+        return "buried"
+    """
+    assert await value(world, source) == "buried"
+    # The folder of a call that is over is not there; that of the zygote is.
+    left = _folders_of_calls()
+    assert left == [], left
+
+
+def _folders_of_calls() -> list[str]:
+    found = []
+    for base in Path(tempfile.gettempdir()).glob("ade-sandbox-*"):
+        if base.stat().st_uid == os.geteuid():
+            found += [str(each) for each in base.iterdir() if each.name not in ("log", "root")]
+    return found
+
+
+@attack
+async def returns_what_is_no_value(world: World) -> None:
+    source = """
+    import collections.abc
+    class Endless(collections.abc.Mapping):
+        def __len__(self): return 1
+        def __iter__(self): return iter(range(10 ** 12))
+        def __getitem__(self, key): return key
+    class Deeper:
+        def model_dump(self): return {"next": Deeper()}
+    class Mute:
+        def __str__(self): raise SystemExit(0)
+    class Liar(str):
+        def __str__(self): return self
+    class Number(int):
+        def __int__(self): return self
+    def own():
+        kept = {}
+        kept["self"] = [kept]
+        return kept
+    def f(which: str):
+        return {"own": own, "endless": Endless, "deeper": Deeper, "mute": Mute, "liar": lambda: Liar("x"), "number": lambda: Number(3),
+                "huge": lambda: 10 ** 100_000, "keys": lambda: {Liar("a"): 1, None: 2, (1, 2): 3}}[which]()
+    """
+    limits = {"seconds": 3, "memory_bytes": 256 * MB}
+    for which, kinds in {
+        "own": ("exception",),
+        "endless": ("memory", "timeout"),
+        "deeper": ("exception",),
+        "huge": ("exception",),
+    }.items():
+        failed(await run(world, source, arguments={"which": which}, limits=limits), *kinds)
+    for which, wanted in {"mute": None, "liar": "x", "number": 3}.items():
+        assert await value(world, source, arguments={"which": which}) == wanted, which
+    keys = await value(world, source, arguments={"which": "keys"})
+    assert keys == {"a": 1, "None": 2, "(1, 2)": 3}
+
+
+@attack
+async def returns_halves_of_characters(world: World) -> None:
+    source = r"""
+    def f():
+        print("a\ud800")
+        return {"\udc00": ["b\ud83d", "\ud83d\ude00"]}
+    """
+    result = await run(world, source, secrets={"KEY": "a-secret"})
+    assert result.error is None, result
+    assert result.value["\ufffd"][0] == "b\ufffd", result
+    json.dumps(result.value, ensure_ascii=False).encode()
+    result = await run(world, "def f():\n    raise ValueError('\\ud800')")
+    assert result.error.message == "\ufffd", result
+
+
+@attack
+async def answers_in_great_depth(world: World) -> None:
+    """What our own code would refuse inside, written to the descriptor by the tool itself."""
+    for levels in (202, 900, 5000):
+        value_ = "[" * levels + "]" * levels
+        source = f"""
+        import json
+        def f():
+            os.write(3, json.dumps({{"value": {value_!r}, "changed_blocks": {{}}}}).encode())
+            os._exit(0)
+        """
+        result = await run(world, source, secrets={"KEY": "a-secret"})
+        failed(result, "killed")
+
+
+@attack
+async def sends_sources_that_break_parsers(world: World) -> None:
+    for source in (
+        "def f(:",
+        "\0",
+        "# -*- coding: rot13 -*-\ndef f():\n    return \xff",
+        "def f():\n    return " + "(" * 5000 + ")" * 5000,
+        "def f():\n    return " + "-" * 300_000 + "1",
+        "def f():\n    return " + "a." * 200_000 + "a",
+        "def f():\n" + "".join(" " * depth + "if 1:\n" for depth in range(1, 300)),
+        "def f():\n    return '\ud800'.nothing",
+        "f" * 2_000_000,
+    ):
+        from tools.sandbox.port import SandboxRequest
+
+        result = await world.sandbox.run(SandboxRequest(source=source, function="f"))
+        failed(result, "syntax", "exception", "killed", "memory", "timeout")
+    assert await value(world, "def f():\n    return 1") == 1
+
+
+@attack
+async def speaks_nonsense_to_the_door(world: World) -> None:
+    from tools.sandbox.port import ApiAnswer
+
+    asked: list[Any] = []
+
+    async def api(request: Any) -> ApiAnswer:
+        asked.append(request)
+        return ApiAnswer(status=200, body=b"{}")
+
+    source = """
+    import json, struct
+    def frame(head, body=b""):
+        data = head if isinstance(head, bytes) else json.dumps(head).encode()
+        return struct.pack("=II", len(data), len(body)) + data + body
+    def f(which: int):
+        fields = {"method": "GET", "target": "/v1/x", "headers": []}
+        door = socket.socket(fileno=4)
+        door.settimeout(2)
+        door.sendall([struct.pack("=II", 0xffffffff, 0), struct.pack("=II", 60 * 2**20, 0), frame(b"[" * 100_000), frame([]), frame({}), frame({**fields, "headers": 3}),
+                      frame({**fields, "headers": [["a"]]}), frame({**fields, "method": None, "target": 5, "headers": [["a\\r\\nb", "c\\r\\n"]]})][which])
+        return tried(lambda: door.recv(9)[:0])
+    """
+    for which in range(8):
+        result = await run(world, source, arguments={"which": which}, api=api)
+        assert result.error is None, (which, result)
+    # Only the last one is a request, and its odd values are texts.
+    assert [(each.method, each.target) for each in asked] == [("None", "5")], asked
+
+
+@attack
+async def sends_a_megabyte_of_keys(world: World) -> None:
+    keys = {f"key{number}": "x" * 10 for number in range(40_000)}
+    assert await value(world, "def f(keys: dict):\n    return len(keys)", arguments={"keys": keys}) == len(
+        keys
+    )
+
+
 def main() -> int:
     """Run all of them; the JSON object on stdout."""
     for limit, most in (

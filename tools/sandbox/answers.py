@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import replace
 from typing import Any, cast, get_args
@@ -15,6 +16,9 @@ _MOST_NAME_CHARACTERS = 200
 _CPU_SIGNALS = (signal.SIGKILL, signal.SIGXCPU)
 _UNCOUNTED = 0.5
 _KINDS = frozenset(get_args(ErrorKind))
+#: Lists and objects in one another; the call refuses more itself, unless it is not our code that answers.
+_MOST_LEVELS = 200
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def result_of(head: dict[str, Any], body: bytes, *, limits: Limits, mask: Mask) -> SandboxResult:
@@ -49,7 +53,7 @@ def _read(
     if error := _limit_passed(head, limits):
         return None, error, {}
     try:
-        told = json.loads(said)
+        told = _whole(json.loads(said), said)
         if "setup" in told:
             return (
                 None,
@@ -64,9 +68,45 @@ def _read(
         changed = {str(label): str(value) for label, value in told["changed_blocks"].items()}
         if len(told["value"]) > limits.return_bytes:
             return None, _too_large(limits), {}
-        return json.loads(told["value"]), None, changed
+        value = _whole(json.loads(told["value"]), told["value"].encode())
+        return value, None, changed
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None, _without_return(head, limits), {}
+
+
+def _whole(value: Any, source: bytes) -> Any:
+    """The value, of texts that every encoding has: half of a character becomes the sign for one that is unknown.
+
+    Raises ValueError for what is nested too deep. `source`: the JSON that it was; most need no look at the value then.
+    """
+    if source.count(b"[") + source.count(b"{") > _MOST_LEVELS:
+        _check_levels(value)
+    return _without_halves(value) if b"\\ud" in source.lower() else value
+
+
+def _check_levels(value: Any) -> None:
+    level, levels = [value], 0
+    while level := [
+        each
+        for outer in level
+        if isinstance(outer, (list, dict))
+        for each in (outer.values() if isinstance(outer, dict) else outer)
+    ]:
+        levels += 1
+        if levels > _MOST_LEVELS:
+            raise ValueError("nested too deep")
+
+
+def _without_halves(value: Any) -> Any:
+    match value:
+        case str():
+            return _HALVES.sub("\ufffd", value)
+        case list():
+            return [_without_halves(each) for each in value]
+        case dict():
+            return {_without_halves(key): _without_halves(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _limit_passed(head: dict[str, Any], limits: Limits) -> SandboxError | None:

@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 
 from tools.sandbox import place
-from tools.sandbox.inside import frames
+from tools.sandbox.inside import frames, removal
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Zygote:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        removal.remove(os.fspath(self._folder))
 
     def settle(self, order: dict[str, Any], *, is_bubblewrapped: bool) -> None:
         """Tell it what to be and hear what it is. Raises ZygoteFailed."""
@@ -231,7 +231,7 @@ def clear_up() -> None:
                 _lock(log.fileno())
         except OSError:
             continue  # it lives, or has just begun
-        shutil.rmtree(folder, ignore_errors=True)
+        removal.remove(os.fspath(folder))
 
 
 def _lock(descriptor: int) -> None:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from tools.sandbox.inside import call, frames, kernel, namespaces
+from tools.sandbox.inside import call, frames, kernel, namespaces, removal
 from tools.sandbox.inside.confine import Powers
 from tools.sandbox.inside.watch import Watch
 
@@ -214,7 +214,7 @@ class _Keeper:
 
     def _clean_up(self) -> None:
         if not self._powers.private_root:
-            _remove(self._tmp)
+            removal.remove(self._tmp)
 
     def _answer(self, pipes: list[_Pipe], status: int, took: float) -> bytes:
         head = {
@@ -259,19 +259,3 @@ def _folder_bytes(path: str) -> int:
         except OSError:
             continue  # it was removed meanwhile, or closed to us
     return total
-
-
-def _remove(path: str) -> None:
-    """Remove a folder of a call. Symbolic links in it are removed and never followed."""
-    try:
-        os.chmod(path, 0o700)
-        with os.scandir(path) as entries:
-            found = list(entries)
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                _remove(entry.path)
-            else:
-                os.unlink(entry.path)
-        os.rmdir(path)
-    except OSError:
-        pass  # what is left belongs to nobody that runs; the zygote's folder goes as a whole
