@@ -56,7 +56,10 @@ def search_tools(request: ApiRequest, body: SearchTools) -> HttpResponse:
         tags=tuple(body.tags or ()),
         limit=body.limit,
     )
-    return respond([ToolSearchResult.of(each) for each in found])
+    answer = respond([ToolSearchResult.of(each) for each in found.hits])
+    # Without an embedding model all modes are a search in texts; the body has no place to say so.
+    answer.headers["X-Search-Mode"] = found.mode
+    return answer
 
 
 @router.post("/generate-schema", response=dict[str, Any])

@@ -92,7 +92,7 @@ class SearchTools(Body):
 
 
 class ToolSearchResult(Wire):
-    """A hit. `vector_rank` is null: this server keeps no vectors of tools."""
+    """A hit; a rank is null where it was not found that way."""
 
     tool: ToolResponse
     embedded_text: str | None
@@ -106,6 +106,7 @@ class ToolSearchResult(Wire):
         return cls(
             tool=ToolResponse.of(found.tool),
             embedded_text=found.text,
-            fts_rank=found.rank,
+            fts_rank=found.fts_rank,
+            vector_rank=found.vector_rank,
             combined_score=found.score,
         )
