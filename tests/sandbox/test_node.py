@@ -32,6 +32,31 @@ async def test_a_function_gets_its_arguments_by_name(sandbox):
 
 @needs_node
 @pytest.mark.parametrize(
+    "head",
+    [
+        "function f(a, b, c)",
+        "async function f(a = [1, 2], b = {x: 1, y: '),'}, c = (1, 2))",
+        "function f(a /* one, two */, b = `,)${1}`, // three, four\n  c,)",
+        "function f({ a, b, c })",
+        "function f({ a, b = [3, 4] } = {}, c)",
+        "const f = (a, b, c) =>",
+        "const f = async (a = g(1, [2]), b, c = 'it\\'s, ') =>",
+    ],
+)
+async def test_defaults_and_comments_do_not_move_the_arguments(sandbox, head):
+    source = f"function g() {{ return 1 }}\nexport {head} {{ return [a, b, c] }}"
+    result = await sandbox.run(js(source, arguments={"c": 3, "a": 1, "b": 2}))
+    assert result.value == [1, 2, 3], result
+
+
+@needs_node
+async def test_a_function_with_one_bare_parameter_gets_it(sandbox):
+    assert (await sandbox.run(js("export const f = a => [a]", arguments={"a": 1}))).value == [1]
+    assert (await sandbox.run(js("export function f() { return arguments.length }"))).value == 0
+
+
+@needs_node
+@pytest.mark.parametrize(
     ("source", "kind", "words"),
     [
         ("export function f() { throw new RangeError('too far') }", "exception", "too far"),

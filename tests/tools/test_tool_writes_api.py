@@ -416,3 +416,21 @@ def test_tools_are_searched_by_their_words(api: Api) -> None:
     assert api.post("/v1/tools/search", {"search_mode": "magic"}).status_code == 422
     assert api.post("/v1/tools/search", {"limit": 101}).status_code == 422
     assert api.post("/v1/tools/search", {"tool_types": ["magic"]}).status_code == 400
+
+
+def test_who_asks_is_told_who_has_a_tool_before_it_is_overwritten(api: Api) -> None:
+    tool = create(api)
+    free = api.post("/v1/tools/", {"source_code": SOURCE, "if_exists": "error"})
+    assert free.status_code == 409
+    assert f"{tool['id']}); no agent has it." in free.json()["detail"]
+    for name in ("desk", "till"):
+        make_agent(name=name).tool_links.create(tool_id=tool["id"], position=0)
+    taken = api.put("/v1/tools/", {"source_code": SOURCE + "# 2", "if_exists": "error"})
+    assert taken.status_code == 409
+    assert "2 agents have it: desk, till." in taken.json()["detail"]
+    assert api.get(f"/v1/tools/{tool['id']}").json()["source_code"] == SOURCE
+    assert api.post("/v1/tools/", {"source_code": SOURCE, "if_exists": "perhaps"}).status_code == 422
+    other = SOURCE.replace("def roll", "def throw")
+    assert api.post("/v1/tools/", {"source_code": other, "if_exists": "error"}).json()["name"] == "throw"
+    # What clients do that know nothing of it.
+    assert api.post("/v1/tools/", {"source_code": SOURCE}).json()["id"] == tool["id"]

@@ -52,7 +52,10 @@ def typed(**fields: str) -> dict[str, str]:
         "schema_mode": "source",
         "return_char_limit": "not a number, and no matter for a run",
         "run.arg.sides": "6",
-    } | {name.replace("run__arg__", "run.arg.").replace("run__", "run."): value for name, value in fields.items()}
+    } | {
+        name.replace("run__arg__", "run.arg.").replace("run__", "run."): value
+        for name, value in fields.items()
+    }
 
 
 async def told(answer: Any) -> list[dict[str, Any]]:

@@ -28,7 +28,8 @@ def list_tools(request: ApiRequest, query: Query[ToolQuery]) -> HttpResponse:
 
 @router.post("/", response=ToolResponse)
 def create_tool(request: ApiRequest, body: CreateTool) -> HttpResponse:
-    return respond(ToolResponse.of(tool_writes.upsert_tool(caller=request.auth, draft=body.draft())))
+    write = tool_writes.create_tool if body.if_exists == "error" else tool_writes.upsert_tool
+    return respond(ToolResponse.of(write(caller=request.auth, draft=body.draft())))
 
 
 @router.put("/", response=ToolResponse)

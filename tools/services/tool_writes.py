@@ -34,6 +34,8 @@ _FIXED = (
 _MAY_BE_EMPTY = frozenset({"default_requires_approval", "pip_requirements", "npm_requirements"})
 #: Changes of these must leave the source with the function that the tool is named after.
 _NAMING = frozenset({"source_code", "json_schema", "args_json_schema"})
+#: Agents that an error names at most.
+_SHOWN_USERS = 5
 Requirements = list[dict[str, Any]]
 
 
@@ -78,7 +80,9 @@ def create_tool(*, caller: Caller, draft: ToolDraft) -> Tool:
     tool = drafted_tool(caller=caller, draft=draft)
     with transaction.atomic():
         if other := _named(caller, tool.name):
-            raise ToolNameTaken(f"There is a tool {tool.name!r} already.", tool_id=other.id)
+            raise ToolNameTaken(
+                f"There is a tool {tool.name!r} already ({other.id}); {_users(other)}.", tool_id=other.id
+            )
         _insert(tool, caller)
     return tool
 
@@ -189,6 +193,19 @@ def _overwritten(caller: Caller, made: Tool, draft: ToolDraft) -> Tool | None:
     _drafted(tool, caller, draft)
     _save(tool, caller, before, tool.name)
     return tool
+
+
+def _users(tool: Tool) -> str:
+    """Who would get another tool under their hands, in words."""
+    names = list(
+        Tool.objects.filter(id=tool.id, agent_links__isnull=False)
+        .order_by("agent_links__agent__name")
+        .values_list("agent_links__agent__name", flat=True)
+    )
+    if not names:
+        return "no agent has it"
+    shown = ", ".join(names[:_SHOWN_USERS]) + (", …" if len(names) > _SHOWN_USERS else "")
+    return f"{len(names)} agent{'s have' if len(names) > 1 else ' has'} it: {shown}"
 
 
 def _named(caller: Caller, name: str) -> Tool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from ninja import Field
 
@@ -37,10 +37,12 @@ class CreateTool(Body):
     npm_requirements: list[Requirement] | None = None
     default_requires_approval: bool | None = None
     enable_parallel_execution: bool | None = None
+    #: Ours: with `error` a name that is taken is 409, which tells who has that tool.
+    if_exists: Literal["overwrite", "error"] = "overwrite"
 
     def draft(self) -> ToolDraft:
         """The tool that is asked for."""
-        values = self.model_dump()
+        values = self.model_dump(exclude={"if_exists"})
         limit = DEFAULT_RETURN_CHAR_LIMIT if self.return_char_limit is None else self.return_char_limit
         return ToolDraft(
             **values

@@ -56,10 +56,37 @@ async function asFunction(text) {
 
 // Parameters by name: arguments cross as an object, a function takes them in order.
 function ordered(made, values) {
-  const head = /^(?:async\s+)?function\s*\*?\s*\w*\s*\(([\s\S]*?)\)\s*\{/.exec(made.toString())?.[1]
-    ?? /^(?:async\s*)?\(([\s\S]*?)\)\s*=>/.exec(made.toString())?.[1] ?? "";
-  const names = head.split(",").map((each) => each.split("=")[0].trim()).filter(Boolean);
-  return names.map((each) => (Object.hasOwn(values, each) ? values[each] : undefined));
+  return parameters(made.toString()).map((each) => {
+    if (each.startsWith("{")) return values; // it takes them apart itself
+    return Object.hasOwn(values, each) ? values[each] : undefined;
+  });
+}
+
+// The names in the head of a function. A default may hold commas, brackets and texts of its own.
+function parameters(text) {
+  const single = /^(?:async\s+)?([\w$]+)\s*=>/.exec(text);
+  if (single) return [single[1]];
+  const names = [];
+  let depth = 0;
+  let part = "";
+  for (let at = text.indexOf("("); at < text.length; at++) {
+    const sign = text[at];
+    const skipped = /^(?:\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`(?:\\[\s\S]|[^`\\])*`)/.exec(text.slice(at, at + 10_000))?.[0];
+    if (skipped) {
+      part += skipped.startsWith("/") ? " " : "''";
+      at += skipped.length - 1;
+      continue;
+    }
+    if ("([{".includes(sign) && depth++ === 0) continue;
+    if (")]}".includes(sign)) depth--;
+    if (depth === 0 || (depth === 1 && sign === ",")) {
+      names.push(part.split("=")[0].trim());
+      part = "";
+      if (depth === 0) break;
+    } else part += sign;
+  }
+  // Nothing may follow the last comma.
+  return names.at(-1) === "" ? names.slice(0, -1) : names;
 }
 
 try {
