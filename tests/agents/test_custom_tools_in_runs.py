@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from agents.models import Agent, Message, Run
 from agents.runtime.events import BlockChanged
@@ -363,3 +364,49 @@ async def test_half_a_character_that_a_tool_returns_or_raises_does_not_end_the_r
         row = (await returned(agent))[-1]
         assert row["status"] == status
         assert "\ufffd" in row["text"]
+
+
+async def test_a_secret_is_in_no_row_and_no_line_of_the_log(
+    agent: Agent, model: ScriptedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    source = """
+    def call_service(how: str):
+        import os, sys, time
+        secret = os.environ["API_KEY"]
+        print("out", secret)
+        print("err", secret, file=sys.stderr)
+        if how == "raise":
+            raise type(f"E{secret}", (Exception,), {})(secret)
+        if how == "exit":
+            sys.exit(secret)
+        if how == "sleep":
+            time.sleep(30)
+        return {secret: [secret, f"a{secret}b", {"deep": secret}]}
+    """
+    limits = {"sandbox": {"seconds": 0.5}}
+    await db(lambda: give(agent, source, "how", metadata=limits))
+    for how in ("return", "raise", "exit", "sleep"):
+        model.add(tool_call("call_service", how=how), text("Done"))
+        await send(agent, "Go")
+    texts = [row["text"] for row in await returned(agent)]
+    assert all("[secret API_KEY]" in each for each in texts[:3]), texts
+    assert "timed out" in texts[3]
+    assert await db(lambda: rows_with("sk-12345")) == []
+    assert await db(lambda: rows_with("[secret API_KEY]")) != []
+    assert "sk-12345" not in caplog.text
+    assert "sk-12345" not in json.dumps(model.payloads)
+
+
+def rows_with(words: str) -> list[str]:
+    """The tables that hold the words in any column of any row, as text or as bytes."""
+    found = []
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(
+                f'SELECT count(*) FROM "{table}" t WHERE position(%s IN t::text) > 0 OR position(%s IN t::text) > 0',
+                [words, words.encode().hex()],
+            )
+            if cursor.fetchone()[0]:
+                found.append(table)
+    return found
