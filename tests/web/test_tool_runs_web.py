@@ -9,15 +9,17 @@ from typing import Any, cast
 
 import pytest
 from django.http import StreamingHttpResponse
+from pytest_django import Settings
 
 from letta_ade.core import threads
 from tests.support.clients import LocalClient
 from tests.support.factories import local_workspace, make_caller
 from tests.support.fake_sandbox import FakeSandbox
 from tools.models import Tool
-from tools.sandbox.port import Requirement, SandboxError, SandboxRequest, SandboxResult
+from tools.sandbox.port import Isolation, Requirement, SandboxError, SandboxRequest, SandboxResult
 from tools.services import tool_runs
 from tools.services.tool_writes import ToolDraft, create_tool
+from tools.web import tool_runs as tools_web_runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -236,3 +238,19 @@ async def test_tools_of_others_and_of_the_server_do_not_run_here(
     answer = await client.post(f"/tools/{builtin.id}/run/", typed())
     assert answer.status_code == 405
     assert sandbox.requests == []
+
+
+async def test_a_run_without_a_sandbox_says_so(
+    sandbox: FakeSandbox, client: LocalClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ALLOW_UNSANDBOXED = True
+
+    async def unsafe() -> Isolation:
+        return Isolation(state="unsafe", summary="Nothing is between.")
+
+    monkeypatch.setattr(tools_web_runs, "isolation", unsafe)
+    (done,) = await told(await client.post("/tools/run/", typed()))
+    assert "It ran without a sandbox." in done["html"]
+    assert "Nothing is between." in done["html"]
+    page = await client.get("/tools/new/")
+    assert "only as far as this machine confines tools" in text_of(page)

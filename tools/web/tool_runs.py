@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -20,6 +21,7 @@ from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, NotAllowed
 from tools.models import Tool, ToolType
+from tools.sandbox.current import isolation
 from tools.sandbox.limits import limits_of, wants_network
 from tools.schemas.errors import SchemaError
 from tools.schemas.python import default_texts
@@ -97,6 +99,9 @@ def surroundings_of(tool: Tool | None) -> list[str]:
     """What a run of the tool may use, in a few words each."""
     metadata = tool.metadata if tool else {}
     limits = limits_of(metadata)
+    if settings.ALLOW_UNSANDBOXED:
+        # Whether this machine confines anything is known when something has run.
+        return ["only as far as this machine confines tools (ADE_ALLOW_UNSANDBOXED)"]
     return [
         "public network" if wants_network(metadata) else "no network",
         f"{limits.seconds:g} s",
@@ -167,7 +172,11 @@ async def _outcome(caller: Caller, asked: _Asked, draft: ToolDraft, hear: Any) -
         )
     except AdeError as error:
         problem = error.message
-    html = await threads.run(render_to_string, "tools/partials/run_outcome.html", _shown(run, problem))
+    context = _shown(run, problem)
+    if settings.ALLOW_UNSANDBOXED and run is not None:
+        found = await isolation()
+        context["warning"] = found.summary if found.state == "unsafe" else ""
+    html = await threads.run(render_to_string, "tools/partials/run_outcome.html", context)
     return {
         "html": html,
         "arguments": asked.form.arguments,
@@ -185,8 +194,6 @@ def _shown(run: ToolRun | None, problem: str) -> dict[str, Any]:
         "is_text": isinstance(run.value, str),
         "stdout": "".join(run.stdout),
         "stderr": "".join(run.stderr),
-        "seconds": run.duration_ms / 1000,
-        "milliseconds": round(run.duration_ms),
     }
 
 
