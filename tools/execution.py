@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import traceback
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from tools.coercion import MissingArguments, check_arguments, coerce_arguments
 from tools.context import ToolContext
 from tools.custom import CustomTool, call_custom, error_text, error_text_of, outputs_of
 from tools.registry import ToolError, get_builtin
+from tools.returned import returned_text
 from tools.sandbox.port import SandboxResult
 
 logger = logging.getLogger(__name__)
@@ -118,13 +118,6 @@ def run_call(tool_name: str, context: ToolContext, arguments: dict[str, Any], pr
         context.block_ids.update(labels)
         return _failed(tool_name, error)
     return ToolOutcome(value_text=_cut(text, context.return_char_limit) if tool.is_return_cut else text)
-
-
-def returned_text(value: Any) -> str:
-    """A tool's value as text: a text as it is, nothing as "None", anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    return "None" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 async def _call_custom(context: ToolContext, arguments: dict[str, Any]) -> SandboxResult:

@@ -122,3 +122,13 @@ async def test_what_is_no_tool_is_told(
     assert answer.status_code == status
     assert message in answer.json()["detail"]
     assert sandbox.requests == []
+
+
+async def test_images_come_back_as_parts(sandbox: FakeSandbox) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "aGVsbG8="}
+    parts = [{"type": "text", "text": "The plot:"}, {"type": "image", "source": source}]
+    sandbox.result = SandboxResult(status="success", value=parts)
+    body = (await run(args={"sides": 6})).json()
+    validate(ToolReturnMessage, body)
+    assert body["tool_returns"][0]["tool_return"] == parts
+    assert body["tool_return"].startswith("The plot:\n[image/png, 1 KB")

@@ -11,8 +11,8 @@ from letta_ade.core import threads
 from letta_ade.core.errors import Invalid
 from tools.coercion import MissingArguments
 from tools.custom import CallScope, CustomTool, error_text_of, outputs_of, request_for
-from tools.execution import returned_text
 from tools.models import Tool
+from tools.returned import returned_text
 from tools.sandbox.current import sandbox
 from tools.sandbox.port import SandboxError, SandboxResult
 from tools.services.tool_schemas import derived_schema

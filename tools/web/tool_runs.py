@@ -21,6 +21,7 @@ from letta_ade.accounts.pages import PageRequest
 from letta_ade.core import threads
 from letta_ade.core.errors import AdeError, NotAllowed
 from tools.models import Tool, ToolType
+from tools.returned import image_parts
 from tools.sandbox.current import isolation
 from tools.sandbox.limits import limits_of, wants_network
 from tools.schemas.errors import SchemaError
@@ -190,8 +191,8 @@ def _shown(run: ToolRun | None, problem: str) -> dict[str, Any]:
         return {"problem": problem}
     return {
         "run": run,
+        "parts": image_parts(run.value),
         "returned": _pretty(run.value),
-        "is_text": isinstance(run.value, str),
         "stdout": "".join(run.stdout),
         "stderr": "".join(run.stderr),
     }

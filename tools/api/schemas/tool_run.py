@@ -9,6 +9,7 @@ from ninja import Field
 
 from letta_ade.core.schemas import Body, Wire
 from tools.api.schemas.tool_write import Requirement
+from tools.returned import image_parts
 from tools.services.tool_runs import ToolRun
 from tools.services.tool_writes import ToolDraft
 
@@ -51,7 +52,8 @@ class RunAttached(Body):
 class RunReturn(Wire):
     """One return of a tool."""
 
-    tool_return: str
+    #: Parts where there are images among them.
+    tool_return: str | list[dict[str, Any]]
     status: Literal["success", "error"]
     tool_call_id: str
     stdout: list[str]
@@ -78,8 +80,9 @@ class RunMessage(Wire):
         """The message of a run."""
         status: Literal["success", "error"] = "error" if run.is_error else "success"
         stdout, stderr = list(run.stdout), list(run.stderr)
+        parts = [dict(part) for part in image_parts(run.value)]
         only = RunReturn(
-            tool_return=run.text, status=status, tool_call_id=_NO_ID, stdout=stdout, stderr=stderr
+            tool_return=parts or run.text, status=status, tool_call_id=_NO_ID, stdout=stdout, stderr=stderr
         )
         return cls(
             date=timezone.now(),
