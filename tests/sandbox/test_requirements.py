@@ -160,3 +160,17 @@ async def test_an_installer_gets_nothing_of_the_servers_environment(wheels, monk
         if requirements._KEPT_VARIABLES.fullmatch(name)
     }
     assert kept == {"PATH", "UV_INDEX_URL", "HTTPS_PROXY"}
+
+
+async def test_what_installing_says_is_heard_while_it_is_said_and_names_no_path_of_the_server(wheels):
+    heard: list[str] = []
+    wanted = [Requirement(name="adetestgreeting", version="1.0")]
+    made = await requirements.environment_for(wanted, language="python", on_said=heard.append)
+    assert made.problem is None
+    assert "".join(heard) == made.log
+    assert len(heard) > 2
+    assert heard[0].startswith("$ ")
+    assert str(Path(made.folder).parents[3]) not in made.log
+    again: list[str] = []
+    await requirements.environment_for(wanted, language="python", on_said=again.append)
+    assert again == []

@@ -60,8 +60,12 @@ class _Log:
     def __init__(self, on_said: Callable[[str], None] | None) -> None:
         self._said: list[str] = []
         self._on_said = on_said
+        #: Paths of this machine, which say nothing to who reads the log → what stands for them.
+        self.names: dict[str, str] = {}
 
     def add(self, text: str) -> None:
+        for path, name in self.names.items():
+            text = text.replace(path, name)
         self._said.append(text)
         if self._on_said is not None:
             self._on_said(text)
@@ -146,6 +150,7 @@ def _make(lines: Sequence[str], log: _Log) -> Environment:
         # Beside its place until it is whole: nobody ever sees half of it.
         unfinished = folder.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         shutil.rmtree(unfinished, ignore_errors=True)
+        log.names = {os.fspath(unfinished): "environment", place.interpreter(): "python"}
         try:
             _install(lines, unfinished, log)
             (unfinished / "install.log").write_text(log.text, encoding="utf-8")

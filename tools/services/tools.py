@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import Invalid, NotFound
@@ -105,6 +105,12 @@ def get_tools_by_names(*, caller: Caller, names: Sequence[str]) -> list[Tool]:
 def get_tools_by_ids(*, caller: Caller, tool_ids: Sequence[str]) -> list[Tool]:
     """The tools of these ids, in that order, each once. Raises Invalid, naming those that are not there."""
     return _all_of(caller, "id", tool_ids)
+
+
+def count_holders(tool: Tool) -> int:
+    """How many agents have it."""
+    count: int = Tool.objects.filter(id=tool.id).aggregate(n=Count("agent_links"))["n"]
+    return count
 
 
 def tool_schema(tool: Tool) -> dict[str, Any]:

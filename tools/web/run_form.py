@@ -12,6 +12,8 @@ from typing import Any, Literal
 from tools.web.arguments import type_name
 
 FORM, JSON = "form", "json"
+#: JSON that is not longer stands in one line.
+_ONE_LINE = 60
 #: Of the names that a browser sends; what is saved of a tool has none of them.
 PREFIX = "run."
 _ARGUMENT = f"{PREFIX}arg."
@@ -272,7 +274,8 @@ def _text_of(field: RunField, given: Mapping[str, Any]) -> str:
         return json.dumps(value)
     if isinstance(value, str) and field.kind != "json":
         return value
-    return _json_text(value) if field.kind == "json" else json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if field.kind != "json" or len(text) <= _ONE_LINE else _json_text(value)
 
 
 def _skeleton(fields: tuple[RunField, ...]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tools.services.tool_versions import (
     version_of,
 )
 from tools.services.tool_writes import restore_version
-from tools.services.tools import get_tool_for
+from tools.services.tools import count_holders, get_tool_for
 
 #: Versions that the page lists at once.
 SHOWN = 40
@@ -82,6 +82,7 @@ def version_page(request: PageRequest, tool_id: str, number: int) -> HttpRespons
         "lines": lines,
         "more_before": more_before,
         "newest": lines[0].version.number,
+        "holder_count": count_holders(tool),
         "requirements": [*(version.pip_requirements or ()), *(version.npm_requirements or ())],
     }
     return render(request, "tools/version.html", context)

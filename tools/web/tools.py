@@ -16,7 +16,7 @@ from letta_ade.core.errors import AdeError, Conflict
 from tools.models import Tool, ToolType, ToolVersion
 from tools.services.tool_versions import newest_number, schema_text
 from tools.services.tool_writes import ToolNameTaken, create_tool, delete_tool, update_tool
-from tools.services.tools import ToolFilters, get_tool_for, list_tools, tool_schema
+from tools.services.tools import ToolFilters, count_holders, get_tool_for, list_tools, tool_schema
 from tools.web.arguments import arguments_of
 from tools.web.forms import ToolForm, first_values, values_for
 from tools.web.run_form import PREFIX
@@ -130,7 +130,7 @@ def delete_page(request: PageRequest, tool_id: str) -> HttpResponse:
         delete_tool(caller=request.caller, tool_id=tool_id)
         messages.success(request, f"Deleted {tool.name}")
         return redirect("tools:list")
-    context = {"tool": tool, "version_count": newest_number(tool), "holder_count": _holder_count(tool)}
+    context = {"tool": tool, "version_count": newest_number(tool), "holder_count": count_holders(tool)}
     return render(request, "tools/delete.html", context)
 
 
@@ -147,11 +147,6 @@ def _kind(tool_type: str) -> str:
 
 def _rank(tool_type: str) -> int:
     return ["custom", "mcp", "builtin"].index(_kind(tool_type))
-
-
-def _holder_count(tool: Tool) -> int:
-    count: int = Tool.objects.filter(id=tool.id).aggregate(n=Count("agent_links"))["n"]
-    return count
 
 
 def _shown(request: PageRequest, tool: Tool) -> HttpResponse:
@@ -183,7 +178,7 @@ def _editor(
         "tool": tool,
         "by_hand": form["schema_mode"].value() == BY_HAND,
         "version": version,
-        "holder_count": _holder_count(tool) if tool else 0,
+        "holder_count": count_holders(tool) if tool else 0,
         "taken_by": taken_by,
         "run_form": form_for(written, preview),
         "environment": written.get(f"{PREFIX}env", ""),
