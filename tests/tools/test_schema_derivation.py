@@ -415,7 +415,12 @@ ERRORS: list[tuple[str, int | None, str]] = [
     ("\ndef act():\n    return 1\n", 2, "'act' has no docstring"),
     ("def act():\n    '   '\n", 1, "'act' has no docstring"),
     ("def act(x):\n    '''Act.\n\n    Args:\n        x: What.\n    '''\n", 1, "'x' has no annotation"),
-    ("def act(\n    x: int,\n):\n    'Act.'\n", 2, "'x' is not described"),
+    (
+        "def act(\n    x: int,\n    y: int,\n):\n    '''Act.\n\n    Args:\n        y: What.\n    '''\n",
+        2,
+        "'x' is not described",
+    ),
+    ("def act(x: int):\n    '''Act.\n\n    Parameters:\n    '''\n", 1, "'x' is not described"),
     ("def act(x: int):\n    '''Act.\n\n    Args:\n        x:\n    '''\n", 1, "'x' is not described"),
     ("def act(x: int, x: str):\n    'Act.'\n", 1, "'x' is there twice"),
     ("def act(x: int,\n        *x):\n    'Act.'\n", 2, "'x' is there twice"),
@@ -512,3 +517,20 @@ def test_sources_made_to_exhaust_the_server_are_refused():
         derive_schema(f"def act(x: {' | '.join(['int'] * 4000)}):\n    'Act.'\n")
     with pytest.raises(SchemaError, match="too long"):
         derive_schema("#" * 1_000_001)
+
+
+def test_a_docstring_that_speaks_of_no_argument_is_taken_as_it_is():
+    """As the update_memory of the SDK's own guide has it."""
+    source = "def act(label: str, content: str = ''):\n    'Update a memory block.'\n"
+    assert derive_schema(source) == {
+        "name": "act",
+        "description": "Update a memory block.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "label": {"type": "string", "description": ""},
+                "content": {"type": "string", "description": ""},
+            },
+            "required": ["label"],
+        },
+    }

@@ -273,3 +273,10 @@ def test_who_may_only_read_sees_the_source_and_changes_nothing(tool: Tool, sign_
     assert not [each for each in page.all("button") if each.attributes.get("form") == "tool-form"]
     for path in ("new/", "derive/", f"{tool.id}/", f"{tool.id}/delete/", f"{tool.id}/versions/1/restore/"):
         assert viewer.post(f"/tools/{path}", answers()).status_code == 403, path
+
+
+def test_arguments_that_nobody_describes_are_told_beside_the_source(browser: Client) -> None:
+    source = "def act(label: str, content: str):\n    'Update a memory block.'\n"
+    page = text_of(browser.post("/tools/derive/", answers(source_code=source)))
+    assert "A model has to guess what label, content are" in page
+    assert "A model has to guess" not in text_of(browser.post("/tools/derive/", answers()))

@@ -16,6 +16,8 @@ NO_DESCRIPTION = "No description available"
 _EXAMPLES = "Examples:"
 _FIRST_SECTION = re.compile(r"(Args|Arguments|Parameters|Params|Attributes):[ \t]*\n")
 
+_SECTION = re.compile(r"^(Args|Arguments|Parameters|Params|Attributes):?[ \t]*$", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Docstring:
@@ -25,6 +27,8 @@ class Docstring:
     text: str
     description: str
     arguments: dict[str, str]
+    #: Whether it speaks of arguments, of all or of some.
+    has_arguments: bool
 
 
 def read_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Docstring | None:
@@ -46,6 +50,7 @@ def read_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) 
         text=text,
         description=_description(parsed, text),
         arguments={each.arg_name.lstrip("*"): (each.description or "").strip() for each in parsed.params},
+        has_arguments=bool(parsed.params) or _SECTION.search(text) is not None,
     )
 
 

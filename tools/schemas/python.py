@@ -58,8 +58,9 @@ def derive_schema(source: str) -> dict[str, Any]:
                 line=node.lineno,
             )
         typed = _typed(node.annotation, place)
-        description = docstring.arguments.get(node.arg) or typed.description
-        if not description:
+        description = docstring.arguments.get(node.arg) or typed.description or ""
+        # A docstring that speaks of no argument at all is taken as it is; one that leaves some out has forgotten them.
+        if not description and docstring.has_arguments:
             raise SchemaError(
                 f"{place.subject} is not described: the docstring of {tool.name!r} must say what it is, under Args.",
                 line=node.lineno,

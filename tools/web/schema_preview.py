@@ -39,6 +39,11 @@ class SchemaPreview:
         return arguments_of(self.schema) if self.schema else ()
 
     @property
+    def undescribed(self) -> tuple[str, ...]:
+        """Names of arguments of which the model is told no more."""
+        return tuple(each.name for each in self.arguments if not each.description)
+
+    @property
     def name(self) -> str:
         return str(self.schema.get("name") or "") if self.schema else ""
 
