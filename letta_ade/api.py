@@ -36,6 +36,7 @@ from agents.api.passages import router as passages
 from agents.api.runs import router as runs
 from agents.api.steps import router as steps
 from agents.api.steps import telemetry_router as telemetry
+from agents.api.tags import router as tags
 from agents.api.tools import router as usage_of_tools
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
 from letta_ade.accounts.requests import CALLER_IN_SCOPE
@@ -112,6 +113,7 @@ api.add_router("/tools", tool_runs, tags=["tools"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/tools", tool_versions, tags=["tools"])
 api.add_router("/tools", usage_of_tools, tags=["tools"])
+api.add_router("/tags", tags, tags=["tags"])
 api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])
 api.add_router("/jobs", jobs, tags=["runs"])
