@@ -52,7 +52,7 @@ def test_tags_are_listed(api: Api, asked: dict[str, Any], tags: list[str]) -> No
 def test_the_list_costs_a_query_for_each_kind(
     api: Api, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         assert api.get("/v1/tags/").json() == ALL
 
 
