@@ -88,7 +88,6 @@ def load_strip(
     conversation: Conversation,
     *,
     limit: int,
-    step_count: int,
     width: float,
     most: int,
     current: Step | None = None,
@@ -98,7 +97,6 @@ def load_strip(
 
     Args:
         limit: tokens of the context window.
-        step_count: steps of the conversation up to the last one that is shown.
         most: steps that are shown.
         current: the step that is looked at; the last one without it.
         until: the last step that is shown.
@@ -110,9 +108,7 @@ def load_strip(
         conversation=conversation, undone_at=None, created_at__gte=steps[0].started_at
     )
     current_id = current.id if current is not None else steps[-1].id
-    return draw_strip(
-        steps, list(rows), limit=limit, step_count=step_count, width=width, current_id=current_id
-    )
+    return draw_strip(steps, list(rows), limit=limit, width=width, current_id=current_id)
 
 
 def draw_strip(
@@ -120,7 +116,6 @@ def draw_strip(
     compactions: Sequence[Compaction],
     *,
     limit: int,
-    step_count: int,
     width: float,
     current_id: str,
 ) -> Strip:
@@ -133,7 +128,6 @@ def draw_strip(
     bars = tuple(
         _bar(
             step,
-            number=step_count - len(steps) + place + 1,
             x=place * slot,
             width=slot * _FILLED,
             scale=scale,
@@ -155,7 +149,6 @@ def draw_strip(
 def _bar(
     step: Step,
     *,
-    number: int,
     x: float,
     width: float,
     scale: float,
@@ -165,7 +158,7 @@ def _bar(
     height = max(1.0, step.prompt_tokens * scale)
     return StepBar(
         step_id=step.id,
-        number=number,
+        number=step.place,
         tokens=step.prompt_tokens,
         x=round(x, 2),
         width=round(width, 2),
@@ -174,7 +167,7 @@ def _bar(
         pieces=_pieces(step, height),
         is_current=step.id == current_id,
         has_label=has_label or step.id == current_id,
-        title=f"Step {number}, {step.prompt_tokens:,} tokens sent",
+        title=f"Step {step.place}, {step.prompt_tokens:,} tokens sent",
     )
 
 

@@ -65,11 +65,11 @@ class ContextView:
 def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
     """The context as the next call would send it, by segment; the total as it was last counted."""
     estimates = _estimates(agent, conversation)
-    steps = Step.objects.filter(run__conversation=conversation).order_by("-started_at", "-id")
-    step_count = steps.count()
+    steps = Step.objects.filter(conversation=conversation).order_by("-place")
+    step_count = steps.values_list("place", flat=True).first() or 0
     limit = conversation.context_window_limit or agent.context_window_limit
     last = steps.filter(prompt_tokens__gt=0).first() if step_count else None
-    strip = load_strip(conversation, limit=limit, step_count=step_count, width=_BAR_WIDTH, most=_STRIP_STEPS)
+    strip = load_strip(conversation, limit=limit, width=_BAR_WIDTH, most=_STRIP_STEPS)
     estimated = sum(estimates.values())
     total = last.prompt_tokens + last.completion_tokens if last is not None else estimated
     compacted = _compacted_since(conversation, last)

@@ -124,7 +124,13 @@ def _fill_runs(runs: int) -> None:
         copy(
             cursor,
             Step,
-            {"id": "'step-' || u", "run_id": "'run-' || u", "created_at": age, "started_at": age},
+            {
+                "id": "'step-' || u",
+                "run_id": "'run-' || u",
+                "place": f"{runs} - n + 1",
+                "created_at": age,
+                "started_at": age,
+            },
         )
         cursor.execute("ANALYZE")
 
