@@ -42,7 +42,7 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
     if not runs:
         return []
     run_ids = [run.id for run in runs]
-    steps = Step.objects.filter(run_id__in=run_ids).in_bulk()
+    steps = Step.objects.filter(run_id__in=run_ids).order_by().in_bulk()
     rows = messages_of(Q(run_id__in=run_ids) | Q(step_id__in=list(steps)))
     records = _records(agent, steps, rows, runs[0].conversation_id)
     step_ids = _step_ids_by_run(steps)
@@ -71,7 +71,7 @@ def ended_run_items(
     agent: Agent, conversation: Conversation, runs: Sequence[Run], rows: Sequence[Message]
 ) -> list[RunItem]:
     """Runs that have ended, as these of their messages tell them to a conversation that took them over; oldest first."""
-    steps = Step.objects.filter(run__in=runs).in_bulk()
+    steps = Step.objects.filter(run__in=runs).order_by().in_bulk()
     records = _records(agent, steps, rows, conversation.id)
     step_ids = _step_ids_by_run(steps)
     day_before = _day_before(runs[0])
