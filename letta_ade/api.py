@@ -13,6 +13,7 @@ from ninja.errors import HttpError, ValidationError
 
 from agents.api.agent_blocks import router as agent_blocks
 from agents.api.agent_context import router as agent_context
+from agents.api.agent_files import router as agent_files
 from agents.api.agent_tool_runs import router as agent_tool_runs
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agent_versions import router as agent_versions
@@ -83,6 +84,8 @@ api = NinjaAPI(
     parser=BodyParser(),
 )
 
+# Before the single agents, whose ids stand where `import` does.
+api.add_router("/agents", agent_files, tags=["agents"])
 api.add_router("/agents", agents, tags=["agents"])
 api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
