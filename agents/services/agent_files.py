@@ -24,6 +24,8 @@ from tools.services.tool_writes import ToolDraft, upsert_tool
 from tools.services.tools import get_tools_by_names
 
 COPY_SUFFIX = "_copy"
+#: In the order of a receipt.
+_KINDS = ("agents", "groups", "blocks", "tools", "conversations", "messages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,7 @@ class _Reading:
         self._counts |= Counter(agents=len(agents), blocks=len(blocks))
         return ImportReceipt(
             agents=list(agents.values()),
-            counts=dict(self._counts),
+            counts={kind: self._counts[kind] for kind in _KINDS if self._counts[kind]},
             empty_secrets=self._empty_secrets(),
             notes=self._notes,
             is_dry_run=self._options.is_dry_run,
