@@ -82,7 +82,8 @@ def version_page(request: PageRequest, tool_id: str, number: int) -> HttpRespons
         "lines": lines,
         "more_before": more_before,
         "newest": lines[0].version.number,
-        "holder_count": count_holders(tool),
+        # For who could put it back.
+        "holder_count": count_holders(tool) if number != lines[0].version.number else 0,
         "requirements": [*(version.pip_requirements or ()), *(version.npm_requirements or ())],
     }
     return render(request, "tools/version.html", context)
