@@ -140,22 +140,27 @@ async def _told(caller: Caller, asked: _Asked, draft: ToolDraft) -> AsyncGenerat
         loop.call_soon_threadsafe(said.put_nowait, text)
 
     running = asyncio.create_task(_outcome(caller, asked, draft, hear))
+    listening = asyncio.create_task(said.get())
     try:
-        while not running.done() or not said.empty():
-            listening = asyncio.create_task(said.get())
+        while not running.done():
             await asyncio.wait(
                 [running, listening], timeout=_QUIET_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if listening.done():
                 yield _line({"log": listening.result()})
-            else:
-                listening.cancel()
+                listening = asyncio.create_task(said.get())
+            elif not running.done():
                 yield b"\n"
+        if listening.done():
+            yield _line({"log": listening.result()})
+        while not said.empty():
+            yield _line({"log": said.get_nowait()})
         yield _line(running.result())
     finally:
         # The browser has left, or all is said.
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        for task in (running, listening):
+            task.cancel()
+        await asyncio.gather(running, listening, return_exceptions=True)
 
 
 async def _outcome(caller: Caller, asked: _Asked, draft: ToolDraft, hear: Any) -> dict[str, Any]:
