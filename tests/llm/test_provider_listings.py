@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from letta_ade.llm.checks import check_provider
 from letta_ade.llm.errors import ModelAuthentication, ModelConnection, ModelError
-from letta_ade.llm.listing import Listing, list_provider
+from letta_ade.llm.listing import Listing, listing_of
 from letta_ade.llm.model_rows import openai_row
 from letta_ade.llm.provider_config import ProviderConfig, azure_base_url, google_base_url
 from tests.llm.support import provider
@@ -19,7 +20,10 @@ from tests.support.fake_provider import Answer, Received, json_answer
 
 
 def listed(config: ProviderConfig) -> Listing:
-    return list_provider(config, timeout_seconds=5)
+    outcome = check_provider(config, timeout_seconds=5)
+    if outcome.failure is not None:
+        raise outcome.failure
+    return listing_of(config, outcome.rows)
 
 
 def names(listing: Listing) -> tuple[list[str], list[str]]:
