@@ -22,6 +22,11 @@ class ProviderUsers:
     conversation_count: int
     archive_count: int
 
+    @property
+    def more_agents(self) -> int:
+        """How many agents are not named."""
+        return self.agent_count - len(self.agents)
+
     def __bool__(self) -> bool:
         return bool(self.agent_count or self.conversation_count or self.archive_count)
 

@@ -75,6 +75,11 @@ class ProviderState:
         return len(self.listing.models)
 
     @property
+    def key(self) -> str:
+        """What its pages are addressed by."""
+        return self.id or self.name
+
+    @property
     def anchor(self) -> str:
         """Where it is on a page."""
         return self.id or f"provider-{self.name}"
