@@ -100,5 +100,5 @@ def _find_state(caller: Caller, key: str) -> ProviderState:
 
 def _lines_of(caller: Caller, state: ProviderState) -> list[ModelLine]:
     hidden = store().hidden_handles(caller.workspace_id)
-    infos = (*state.listing.models, *state.listing.embeddings)
+    infos: tuple[ModelInfo | EmbeddingModelInfo, ...] = (*state.listing.models, *state.listing.embeddings)
     return [ModelLine(info=info, is_hidden=info.handle in hidden) for info in infos]

@@ -124,6 +124,7 @@ def furnished(browser: Client) -> dict[str, str]:
         "providers": "/settings/providers/",
         "new provider": "/settings/providers/new/?provider_type=bedrock",
         "provider": f"/settings/providers/{provider.id}/",
+        "models of a provider": f"/settings/providers/{provider.id}/models/",
         "delete provider": f"/settings/providers/{provider.id}/delete/",
         "about": "/settings/about/",
         "sign in": "/login/",

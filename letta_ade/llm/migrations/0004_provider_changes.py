@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('provider_name', models.CharField(max_length=100)),
                 ('provider_id', models.CharField(max_length=64, null=True)),
-                ('act', models.CharField(choices=[('added', 'Added'), ('changed', 'Changed'), ('disabled', 'Disabled'), ('enabled', 'Enabled'), ('deleted', 'Deleted'), ('model_hidden', 'hid a model'), ('model_shown', 'showed a model')], max_length=16)),
+                ('act', models.CharField(choices=[('added', 'Added'), ('changed', 'Changed'), ('disabled', 'Disabled'), ('enabled', 'Enabled'), ('deleted', 'Deleted'), ('model_hidden', 'hid'), ('model_shown', 'showed again')], max_length=16)),
                 ('details', models.JSONField(default=list)),
                 ('actor_id', models.CharField(max_length=64)),
                 ('actor_name', models.CharField(max_length=255)),

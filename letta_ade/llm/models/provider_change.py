@@ -13,8 +13,8 @@ class ProviderAct(models.TextChoices):
     DISABLED = "disabled"
     ENABLED = "enabled"
     DELETED = "deleted"
-    MODEL_HIDDEN = "model_hidden", "hid a model"
-    MODEL_SHOWN = "model_shown", "showed a model"
+    MODEL_HIDDEN = "model_hidden", "hid"
+    MODEL_SHOWN = "model_shown", "showed again"
 
 
 class ProviderChange(models.Model):
@@ -35,6 +35,11 @@ class ProviderChange(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [models.Index(fields=["workspace", "-created_at"], name="provider_change_by_age")]
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether it is about one model."""
+        return self.act in (ProviderAct.MODEL_HIDDEN, ProviderAct.MODEL_SHOWN)
 
     def __str__(self) -> str:
         return f"{self.provider_name}: {self.act}"
