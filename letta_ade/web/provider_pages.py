@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from agents.services.provider_users import ProviderUsers, users_of_provider
+from agents.services.provider_users import ProviderAgents, agents_of_provider, users_of_provider
 from letta_ade.accounts.pages import PageRequest
 from letta_ade.core.errors import AdeError, Conflict, Invalid
 from letta_ade.llm import catalog
@@ -32,10 +32,10 @@ _CHANGES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRow:
-    """A provider as its box shows it. `users`: who is held up, of one that does not answer or is disabled."""
+    """A provider as its box shows it. `users`: the agents that are held up, of one that does not answer or is disabled."""
 
     state: ProviderState
-    users: ProviderUsers | None = None
+    users: ProviderAgents | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +176,7 @@ def delete_provider(request: PageRequest, provider_id: str) -> HttpResponse:
 def _row_of(request: PageRequest, state: ProviderState) -> StateRow:
     if state.is_hidden or not (state.error or state.is_disabled):
         return StateRow(state=state)
-    users = users_of_provider(caller=request.caller, name=state.name, named=_NAMED_BESIDE_A_FAILURE)
+    users = agents_of_provider(caller=request.caller, name=state.name, named=_NAMED_BESIDE_A_FAILURE)
     return StateRow(state=state, users=users)
 
 

@@ -36,10 +36,10 @@ class ProviderChange(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [models.Index(fields=["workspace", "-created_at"], name="provider_change_by_age")]
 
+    def __str__(self) -> str:
+        return f"{self.provider_name}: {self.act}"
+
     @property
     def is_of_model(self) -> bool:
         """Whether it is about one model."""
         return self.act in (ProviderAct.MODEL_HIDDEN, ProviderAct.MODEL_SHOWN)
-
-    def __str__(self) -> str:
-        return f"{self.provider_name}: {self.act}"
