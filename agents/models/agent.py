@@ -60,6 +60,19 @@ class Agent(Owned):
         ordering = ["created_at", "id"]
         indexes = [
             models.Index(fields=["workspace", "created_at", "id"], name="agent_by_age"),
+            # The list of agents, and how many there are, without reading their instructions.
+            models.Index(
+                models.F("workspace"),
+                models.F("last_run_completion").desc(nulls_last=True),
+                models.F("id").desc(),
+                name="agent_listed_by_run",
+                condition=models.Q(hidden=None) | models.Q(hidden=False),
+            ),
+            models.Index(
+                fields=["workspace", "model"],
+                name="agent_listed_by_model",
+                condition=models.Q(hidden=None) | models.Q(hidden=False),
+            ),
             GinIndex(fields=["tags"], name="agent_by_tag"),
         ]
 

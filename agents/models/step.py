@@ -19,8 +19,14 @@ class Step(Owned):
     id = IdField(kind="step")
     run = models.ForeignKey("agents.Run", on_delete=models.CASCADE, related_name="steps", db_index=False)
     agent = models.ForeignKey("agents.Agent", on_delete=models.CASCADE, related_name="steps", db_index=False)
+    #: That of the run. By way of the runs the steps of a long conversation would be found by reading them all.
+    conversation = models.ForeignKey(
+        "agents.Conversation", on_delete=models.CASCADE, related_name="steps", db_index=False
+    )
     #: Counts the steps of the run from 1.
     number = models.PositiveIntegerField()
+    #: Counts the steps of the conversation from 1; those of a deleted run leave a gap.
+    place = models.PositiveIntegerField()
     status = models.CharField(max_length=16, choices=StepStatus.choices, default=StepStatus.PENDING)
     stop_reason = models.CharField(max_length=64, null=True)
     model_handle = models.CharField(max_length=255)
@@ -53,6 +59,7 @@ class Step(Owned):
         constraints = [models.UniqueConstraint(fields=["run", "number"], name="step_number_in_a_run")]
         indexes = [
             models.Index(fields=["agent", "created_at", "id"], name="step_by_agent"),
+            models.Index(fields=["conversation", "place"], name="step_by_place"),
             models.Index(fields=["workspace", "created_at", "id"], name="step_by_age"),
         ]
 

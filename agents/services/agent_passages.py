@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from django.db.models import QuerySet
-
 from agents.models import Agent
 from agents.services.agent_archives import archives_of, ensure_archive
 from agents.services.agents import get_agent_for, tell
@@ -36,8 +34,9 @@ def list_agent_passages(
 ) -> list[Passage]:
     """A page of the agent's passages by date; `search` is a part of the text. Raises NotFound."""
     agent = get_agent_for(caller=caller, agent_id=agent_id)
-    rows = _of(caller, agent)
-    wanted = passages.list_passages(caller=caller, archives=archives_of(agent), search=search)
+    archives = archives_of(agent)
+    rows = passages.list_passages(caller=caller, archives=archives)
+    wanted = passages.list_passages(caller=caller, archives=archives, search=search)
     return paginate(wanted.select_related("archive"), page, among=rows)
 
 
@@ -76,10 +75,6 @@ def delete_agent_passage(*, caller: Caller, agent_id: str, passage_id: str) -> N
     agent = get_agent_for(caller=caller, agent_id=agent_id)
     passages.delete_passage(caller=caller, passage_id=passage_id, archives=archives_of(agent))
     tell(agent)
-
-
-def _of(caller: Caller, agent: Agent) -> QuerySet[Passage]:
-    return passages.list_passages(caller=caller, archives=archives_of(agent))
 
 
 def _moment(text: str | None, agent: Agent, *, is_end: bool) -> datetime | None:

@@ -43,8 +43,6 @@ class StepContext:
     step: Step
     agent: Agent
     conversation: Conversation
-    #: Counts the steps of the conversation from 1.
-    number: int
     request_text: str
     #: SHA-256 of what was sent, as it was written beside the request.
     sent_hash: str
@@ -54,6 +52,11 @@ class StepContext:
     segments: tuple[Segment, ...]
     #: By label.
     origins: Mapping[str, BlockOrigin]
+
+    @property
+    def number(self) -> int:
+        """The how manieth step of the conversation it is."""
+        return self.step.place
 
     @property
     def is_identical(self) -> bool:
@@ -115,7 +118,7 @@ def get_step_context(*, caller: Caller, agent_id: str, step_id: str) -> StepCont
     """The request of a step of the agent. Raises NotFound, also when nothing was kept of it."""
     caller.check("read")
     agent = get_agent_for(caller=caller, agent_id=agent_id)
-    step = Step.objects.filter(id=step_id, agent=agent).select_related("run__conversation").first()
+    step = Step.objects.filter(id=step_id, agent=agent).select_related("conversation").first()
     if step is None:
         raise NotFound(f"The agent has no step {step_id!r}.")
     traces = ProviderTrace.objects.filter(step=step, call_type="agent_step").order_by("-created_at", "-id")
@@ -127,8 +130,7 @@ def get_step_context(*, caller: Caller, agent_id: str, step_id: str) -> StepCont
     return StepContext(
         step=step,
         agent=agent,
-        conversation=step.run.conversation,
-        number=steps_before(step) + 1,
+        conversation=step.conversation,
         request_text=trace.request_text,
         sent_hash=trace.request_hash,
         stored_hash=hashlib.sha256(trace.request_text.encode()).hexdigest(),
@@ -138,23 +140,11 @@ def get_step_context(*, caller: Caller, agent_id: str, step_id: str) -> StepCont
     )
 
 
-def steps_before(step: Step) -> int:
-    """How many steps of the conversation came before it."""
-    return Step.objects.filter(_earlier(step)).count()
-
-
 def neighbours(context: StepContext) -> tuple[Step | None, Step | None]:
     """The steps before and after it in the conversation."""
-    step = context.step
-    later = Q(started_at__gt=step.started_at) | Q(started_at=step.started_at, id__gt=step.id)
-    of_conversation = Step.objects.filter(run__conversation_id=context.conversation.id)
-    before = Step.objects.filter(_earlier(step)).order_by("-started_at", "-id").first()
-    return before, of_conversation.filter(later).order_by("started_at", "id").first()
-
-
-def _earlier(step: Step) -> Q:
-    moment = Q(started_at__lt=step.started_at) | Q(started_at=step.started_at, id__lt=step.id)
-    return Q(run__conversation_id=step.run.conversation_id) & moment
+    steps, place = context.conversation.steps, context.step.place
+    before = steps.filter(place__lt=place).order_by("-place").first()
+    return before, steps.filter(place__gt=place).order_by("place").first()
 
 
 def compare_contexts(before: StepContext, after: StepContext) -> ContextChange:
@@ -232,7 +222,7 @@ def _origins(agent: Agent, step: Step, segments: Sequence[Segment]) -> dict[str,
     if not shown:
         return {}
     held = Q(block__agent_links__agent=agent) | Q(
-        block__conversation_link__conversation_id=step.run.conversation_id
+        block__conversation_link__conversation_id=step.conversation_id
     )
     versions = list(
         BlockVersion.objects.filter(held, block__workspace_id=agent.workspace_id, label__in=list(shown))
@@ -259,13 +249,11 @@ def _origins(agent: Agent, step: Step, segments: Sequence[Segment]) -> dict[str,
 
 def measured_steps(conversation: Conversation, *, limit: int, until: Step | None = None) -> list[Step]:
     """The last steps of the conversation whose requests were counted, oldest first; `until` is the last that is wanted."""
-    steps = Step.objects.filter(run__conversation=conversation, prompt_tokens__gt=0)
+    steps = Step.objects.filter(conversation=conversation, prompt_tokens__gt=0)
     if until is not None:
-        steps = steps.filter(Q(started_at__lt=until.started_at) | Q(id=until.id))
-    wanted = steps.only(
-        "id", "prompt_tokens", "completion_tokens", "started_at", "segments", "context_window_limit"
-    )
-    return list(wanted.order_by("-started_at", "-id")[:limit])[::-1]
+        steps = steps.filter(place__lte=until.place)
+    wanted = steps.only("id", "place", "prompt_tokens", "completion_tokens", "started_at", "segments")
+    return list(wanted.order_by("-place")[:limit])[::-1]
 
 
 def pretty_request(request_text: str) -> str:

@@ -31,12 +31,13 @@ WITH held AS (
   SELECT 1 FROM agents_runlease WHERE {HELD} FOR KEY SHARE
 ), step AS (
   INSERT INTO agents_step (
-    id, created_at, updated_at, started_at, workspace_id, created_by_id, run_id, agent_id, number, status, model_handle,
-    provider_name, model_endpoint, context_window_limit, prompt_tokens, completion_tokens, total_tokens, tags, segments
+    id, created_at, updated_at, started_at, workspace_id, created_by_id, run_id, agent_id, conversation_id, number, place, status,
+    model_handle, provider_name, model_endpoint, context_window_limit, prompt_tokens, completion_tokens, total_tokens, tags, segments
   )
   SELECT
     %(id)s, %(started_at)s, %(started_at)s, %(started_at)s, %(workspace_id)s, %(caller_id)s, %(run_id)s, %(agent_id)s,
-    %(number)s, 'pending',
+    %(conversation_id)s, %(number)s,
+    (SELECT COALESCE(MAX(place), 0) + 1 FROM agents_step WHERE conversation_id = %(conversation_id)s), 'pending',
     %(model)s, %(provider)s, %(endpoint)s, %(window)s, 0, 0, 0, '{{}}', %(segments)s
   FROM held
   ON CONFLICT (id) DO NOTHING

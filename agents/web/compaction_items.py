@@ -65,11 +65,12 @@ def compactions_of(conversation: Conversation, runs: Sequence[Run]) -> dict[str,
     if not runs:
         return {}
     rows = Compaction.objects.filter(conversation=conversation, created_at__gte=runs[0].created_at)
+    if not (found := list(rows)):
+        return {}
     later = Run.objects.filter(conversation=conversation, created_at__gt=runs[-1].created_at)
     if (until := later.order_by("created_at").values_list("created_at", flat=True).first()) is not None:
-        rows = rows.filter(created_at__lt=until)
-    found = list(rows)
-    last = last_compaction(conversation) if found else None
+        found = [row for row in found if row.created_at < until]
+    last = last_compaction(conversation)
     by_run: dict[str, list[CompactionItem]] = {}
     for row in found:
         before = [run.id for run in runs if run.created_at <= row.created_at]

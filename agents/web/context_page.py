@@ -213,15 +213,12 @@ def _bar(context: StepContext) -> WindowBar:
 
 def _strip(context: StepContext) -> Any:
     """The steps up to some after the one that is looked at."""
-    later = Step.objects.filter(
-        run__conversation=context.conversation, started_at__gt=context.step.started_at, prompt_tokens__gt=0
-    ).order_by("started_at", "id")
-    behind = list(later[: _STRIP_STEPS // 3])
+    later = context.conversation.steps.filter(place__gt=context.step.place, prompt_tokens__gt=0)
+    behind = list(later.order_by("place")[: _STRIP_STEPS // 3])
     last = behind[-1] if behind else context.step
     return load_strip(
         context.conversation,
         limit=_limit(context.step, context.agent),
-        step_count=context.number + len(behind),
         width=_STRIP_WIDTH,
         most=_STRIP_STEPS,
         current=context.step,
@@ -231,10 +228,8 @@ def _strip(context: StepContext) -> Any:
 
 def _other_steps(context: StepContext) -> list[tuple[str, int]]:
     """The steps of the conversation that can be compared with, as (id, number), newest first."""
-    steps = Step.objects.filter(run__conversation=context.conversation).order_by("-started_at", "-id")
-    count = steps.count()
-    ids = list(steps.values_list("id", flat=True)[:_OFFERED_STEPS])
-    return [(step_id, count - place) for place, step_id in enumerate(ids) if step_id != context.step.id]
+    steps = context.conversation.steps.exclude(id=context.step.id).order_by("-place")
+    return list(steps.values_list("id", "place")[:_OFFERED_STEPS])
 
 
 def _compaction(compaction: Any, context: StepContext) -> dict[str, Any]:

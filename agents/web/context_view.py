@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from agents.models import Agent, Compaction, Conversation, Step
+from agents.models import Agent, Conversation, Step
 from agents.services.agent_tools import tools_of
 from agents.services.context import load_context
 from agents.services.request_segments import SEGMENTS, SegmentName
+from agents.services.step_context import measured_steps
 from agents.services.system_message import blocks_shown_in
-from agents.web.context_strip import TITLES, Strip, load_strip
+from agents.web.context_strip import TITLES, Strip, compactions_since, draw_strip
 from letta_ade.llm.messages import ToolSpec
 from letta_ade.llm.tokens import estimate_messages, estimate_text, estimate_tools
+from tools.models import Tool
 from tools.services.tools import tool_schema
 
 _BAR_WIDTH = 392.0
@@ -62,25 +64,31 @@ class ContextView:
         return "bad" if self.total >= self.limit * 0.95 else ""
 
 
-def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
-    """The context as the next call would send it, by segment; the total as it was last counted."""
-    estimates = _estimates(agent, conversation)
-    steps = Step.objects.filter(run__conversation=conversation).order_by("-started_at", "-id")
-    step_count = steps.count()
+def load_context_view(
+    agent: Agent, conversation: Conversation, *, tools: Sequence[Tool] | None = None
+) -> ContextView:
+    """The context as the next call would send it, by segment; the total as it was last counted.
+
+    tools: the agent's, by whoever has read them.
+    """
+    estimates = _estimates(agent, conversation, tools_of(agent) if tools is None else tools)
+    steps = Step.objects.filter(conversation=conversation).order_by("-place")
+    step_count = steps.values_list("place", flat=True).first() or 0
     limit = conversation.context_window_limit or agent.context_window_limit
-    last = steps.filter(prompt_tokens__gt=0).first() if step_count else None
-    strip = load_strip(conversation, limit=limit, step_count=step_count, width=_BAR_WIDTH, most=_STRIP_STEPS)
+    counted = measured_steps(conversation, limit=_STRIP_STEPS)
+    last = counted[-1] if counted else None
+    compactions = compactions_since(conversation, counted)
     estimated = sum(estimates.values())
     total = last.prompt_tokens + last.completion_tokens if last is not None else estimated
-    compacted = _compacted_since(conversation, last)
-    if compacted is not None:
+    later = [each for each in compactions if last is not None and each.created_at >= last.started_at]
+    if later:
         # Nobody has counted what is left.
-        total = compacted.tokens_after
+        total = later[-1].tokens_after
     factor = total / estimated if last is not None and estimated else 1.0
     return ContextView(
         total=total,
         limit=limit,
-        is_counted=last is not None and compacted is None,
+        is_counted=last is not None and not later,
         bar=window_bar(
             {name: round(tokens * factor) for name, tokens in estimates.items()},
             whole=max(limit, total),
@@ -88,11 +96,11 @@ def load_context_view(agent: Agent, conversation: Conversation) -> ContextView:
         ),
         step_count=step_count,
         last_step_id=last.id if last is not None else None,
-        strip=strip,
+        strip=draw_strip(counted, compactions, limit=limit, width=_BAR_WIDTH),
     )
 
 
-def _estimates(agent: Agent, conversation: Conversation) -> dict[SegmentName, int]:
+def _estimates(agent: Agent, conversation: Conversation, tools: Iterable[Tool]) -> dict[SegmentName, int]:
     context = load_context(conversation)
     system = estimate_text(context[0].chat.text) if context else estimate_text(agent.system)
     blocks = sum(
@@ -102,21 +110,11 @@ def _estimates(agent: Agent, conversation: Conversation) -> dict[SegmentName, in
     behind = context[1:]
     return {
         "system": max(0, system - blocks),
-        "tools": estimate_tools([_spec(tool) for tool in tools_of(agent)]),
+        "tools": estimate_tools([_spec(tool) for tool in tools]),
         "blocks": blocks,
         "summary": estimate_messages(entry.chat for entry in behind if entry.is_summary),
         "messages": estimate_messages(entry.chat for entry in behind if not entry.is_summary),
     }
-
-
-def _compacted_since(conversation: Conversation, last: Step | None) -> Compaction | None:
-    """The newest compaction after the last counted step."""
-    if last is None:
-        return None
-    rows = Compaction.objects.filter(
-        conversation=conversation, undone_at=None, created_at__gte=last.started_at
-    )
-    return rows.order_by("-created_at").first()
 
 
 def window_bar(tokens: dict[SegmentName, int], *, whole: int, width: float) -> WindowBar:
@@ -134,7 +132,7 @@ def window_bar(tokens: dict[SegmentName, int], *, whole: int, width: float) -> W
     return WindowBar(segments=tuple(segments), free_x=round(x, 2), free_width=max(0.0, round(width - x, 2)))
 
 
-def _spec(tool: Any) -> ToolSpec:
+def _spec(tool: Tool) -> ToolSpec:
     schema = tool_schema(tool)
     return ToolSpec(
         name=schema.get("name") or "",

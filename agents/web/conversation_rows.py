@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 
@@ -96,13 +96,16 @@ def load_switch(current: Conversation, *, search: str = "", shows_archived: bool
     if has_more and is_of_list and all(each.id != current.id for each in rows):
         rows[-1] = current
     marks = _marks(rows)
+    counts = everything.order_by().aggregate(
+        all=Count("id"), archived=Count("id", filter=Q(archived_at__isnull=False))
+    )
     return Switch(
         rows=tuple(
             ConversationRow(conversation=each, is_current=each.id == current.id, mark=marks.get(each.id, ""))
             for each in rows
         ),
-        total=kept.count(),
-        archived_count=everything.filter(archived_at__isnull=False).count(),
+        total=counts["archived"] if shows_archived else counts["all"] - counts["archived"],
+        archived_count=counts["archived"],
         search=search,
         shows_archived=shows_archived,
         has_more=has_more,

@@ -42,22 +42,21 @@ def run_items(agent: Agent, runs: Sequence[Run]) -> list[RunItem]:
     if not runs:
         return []
     run_ids = [run.id for run in runs]
-    steps = Step.objects.filter(run_id__in=run_ids).in_bulk()
+    steps = Step.objects.filter(run_id__in=run_ids).order_by().in_bulk()
     rows = messages_of(Q(run_id__in=run_ids) | Q(step_id__in=list(steps)))
     records = _records(agent, steps, rows, runs[0].conversation_id)
     step_ids = _step_ids_by_run(steps)
     marks = compactions_of(runs[0].conversation, runs)
-    number, day_before = _steps_before(runs[0]), _day_before(runs[0])
+    day_before = _day_before(runs[0])
     items = []
     for run in runs:
         day = run.created_at if run.created_at.date() != day_before else None
         day_before = run.created_at.date()
         if run.has_ended:
-            item = _ended_run(run, rows, step_ids[run.id], records, number, day)
+            item = _ended_run(run, rows, step_ids[run.id], records, day)
             items.append(_with_marks(item, marks.get(run.id, ())))
         else:
-            items.append(_live_run(_frame(run, agent, number + 1, day), records))
-        number += len(step_ids[run.id])
+            items.append(_live_run(_frame(run, agent, day), records))
     return items
 
 
@@ -72,16 +71,15 @@ def ended_run_items(
     agent: Agent, conversation: Conversation, runs: Sequence[Run], rows: Sequence[Message]
 ) -> list[RunItem]:
     """Runs that have ended, as these of their messages tell them to a conversation that took them over; oldest first."""
-    steps = Step.objects.filter(run__in=runs).in_bulk()
+    steps = Step.objects.filter(run__in=runs).order_by().in_bulk()
     records = _records(agent, steps, rows, conversation.id)
     step_ids = _step_ids_by_run(steps)
-    number, day_before = _steps_before(runs[0]), _day_before(runs[0])
+    day_before = _day_before(runs[0])
     items = []
     for run in runs:
         day = run.created_at if run.created_at.date() != day_before else None
         day_before = run.created_at.date()
-        items.append(_ended_run(run, rows, step_ids[run.id], records, number, day))
-        number += len(step_ids[run.id])
+        items.append(_ended_run(run, rows, step_ids[run.id], records, day))
     return items
 
 
@@ -109,17 +107,17 @@ def load_frame(run_id: str) -> RunFrame | None:
     if run is None:
         return None
     day = run.created_at if run.created_at.date() != _day_before(run) else None
-    return _frame(run, run.agent, _steps_before(run) + 1, day)
+    return _frame(run, run.agent, day)
 
 
-def _frame(run: Run, agent: Agent, first_number: int, day: datetime | None) -> RunFrame:
+def _frame(run: Run, agent: Agent, day: datetime | None) -> RunFrame:
     lease = RunLease.objects.filter(run=run).first()
     asked = run.request or {}
     queued = asked.get("inputs", []) if lease is not None and lease.owner == QUEUE else None
     return RunFrame(
         run_id=run.id,
         agent_name=agent.name,
-        first_number=first_number,
+        first_number=_first_place(run),
         day=day,
         speaks_by_tool=facts_of(agent.agent_type).is_heartbeat,
         queued=None if queued is None else tuple(Message.from_data(data) for data in queued),
@@ -142,11 +140,10 @@ def _asked_step(run: Run, agent: Agent) -> AskedStep | None:
         return None
     rows = [message for message in messages_of(Q(step=step)) if message.run_id != run.id]
     said = _of_steps(step.run, rows, [step.id])
-    earlier = step.run.steps.filter(number__lte=step.number).count()
     return AskedStep(
         id=step.id,
         run_id=step.run_id,
-        number=_steps_before(step.run) + earlier,
+        number=step.place,
         messages=tuple(said[step.id]),
         records=_records(agent, {step.id: step}, rows, run.conversation_id),
     )
@@ -185,7 +182,6 @@ def _ended_run(
     rows: Sequence[Message],
     step_ids: Sequence[str],
     records: Records,
-    steps_before: int,
     day: datetime | None,
 ) -> RunItem:
     by_step = _of_steps(run, rows, step_ids)
@@ -203,8 +199,8 @@ def _ended_run(
             for message in inputs_of(own, step_ids)
         ),
         steps=tuple(
-            step_from(step_id, steps_before + place, by_step[step_id], records)
-            for place, step_id in enumerate(step_ids, start=1)
+            step_from(step_id, records.steps[step_id].place, by_step[step_id], records)
+            for step_id in step_ids
             if by_step[step_id]
         ),
         day=day,
@@ -279,9 +275,13 @@ def author_names(ids: set[str]) -> dict[str, str]:
     return names
 
 
-def _steps_before(run: Run) -> int:
-    earlier = Q(run__created_at__lt=run.created_at) | Q(run__created_at=run.created_at, run_id__lt=run.id)
-    return Step.objects.filter(earlier, run__conversation_id=run.conversation_id).count()
+def _first_place(run: Run) -> int:
+    """The place of its first step; before that the next one of the conversation, to which nobody else writes meanwhile."""
+    own = run.steps.order_by("number").values_list("place", flat=True).first()
+    if own is not None:
+        return own
+    last = Step.objects.filter(conversation_id=run.conversation_id).order_by("-place")
+    return (last.values_list("place", flat=True).first() or 0) + 1
 
 
 def _day_before(run: Run) -> object:

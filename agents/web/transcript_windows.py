@@ -152,6 +152,8 @@ def _window(
 ) -> Transcript:
     own = [run for run in runs if run.conversation_id == conversation.id]
     others = [run for run in runs if run.conversation_id != conversation.id]
+    for run in own:
+        run.conversation = conversation
     newest = _shared(conversation).order_by("-run__created_at", "-run_id") if others else None
     return Transcript(
         runs=tuple(run_items(agent, own)),

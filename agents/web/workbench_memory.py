@@ -10,15 +10,12 @@ from typing import Literal
 from django.db.models import F, Q
 
 from agents.models import Agent, Conversation, Run
-from agents.services.agent_archives import archives_of
 from agents.services.agent_types import as_caller
 from agents.services.agents import count_agents_of_blocks
 from agents.services.system_message import blocks_in
-from letta_ade.accounts.auth import Caller
 from memory.models import Block, BlockVersion
 from memory.policies import Policy
 from memory.services.block_policies import policy_of
-from memory.services.passages import count_passages
 from memory.services.proposals import waiting_ids
 
 #: Lines of a value that a card shows, and those around a change.
@@ -222,8 +219,3 @@ def _changed_lines(
         elif tag == "delete":
             gone[start] = old_end - old_start
     return changed, gone
-
-
-def count_archival(caller: Caller, agent: Agent) -> int:
-    """How many passages the agent can find."""
-    return count_passages(caller=caller, archives=archives_of(agent))

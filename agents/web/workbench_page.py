@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Count, Sum
 
 from agents.models import Agent, Conversation, Run, RunLease
-from agents.services.agent_passages import list_agent_passages
+from agents.services.agent_archives import archives_of
 from agents.services.agent_tools import tools_of
 from agents.services.agent_types import facts_of
 from agents.services.conversations import get_conversation_with_agent
@@ -26,13 +27,13 @@ from agents.web.transcript_windows import load_transcript
 from agents.web.waiting_card import load_card
 from letta_ade.accounts.auth import Caller
 from letta_ade.core.errors import AdeError
-from letta_ade.core.pagination import PageRequest
 from letta_ade.llm import catalog
 from letta_ade.llm.listing import ModelInfo
 from letta_ade.llm.tokens import estimate_text
 from memory.models import Passage
 from memory.services.blocks import list_blocks
-from memory.services.passages import PassageHit
+from memory.services.passages import PassageHit, count_passages, list_passages
+from tools.models import Tool
 from tools.services.tools import list_tools
 
 #: Blocks and passages that are offered or listed at once.
@@ -69,9 +70,10 @@ def open_bench(caller: Caller, agent_id: str, conversation_id: str | None = None
 
 def page_context(bench: Bench) -> dict[str, Any]:
     """Everything."""
+    of_agent = agent_context(bench)
     return {
-        **agent_context(bench),
-        **memory_context(bench),
+        **of_agent,
+        **memory_context(bench, of_agent["tools"]),
         **background_context(bench),
         "transcript": load_transcript(bench.agent, bench.conversation),
         "line": last_line(bench),
@@ -90,7 +92,7 @@ def agent_context(bench: Bench) -> dict[str, Any]:
     info = next((each for each in models if each.handle == agent.model), None) or _model_info(agent)
     handles = [each.handle for each in models]
     tools = list(tools_of(agent))
-    attached = {tool.id for tool in tools}
+    attached = [tool.id for tool in tools]
     return {
         **bench.base,
         "type_facts": facts_of(agent.agent_type),
@@ -100,9 +102,12 @@ def agent_context(bench: Bench) -> dict[str, Any]:
         "settings": _settings(agent),
         "tools": tools,
         "asking": {rule["tool_name"] for rule in agent.tool_rules if rule["type"] == "requires_approval"},
-        "other_tools": [
-            tool for tool in list_tools(caller=bench.caller).order_by("name") if tool.id not in attached
-        ],
+        "other_tools": list(
+            list_tools(caller=bench.caller)
+            .exclude(id__in=attached)
+            .only("name", "description")
+            .order_by("name")
+        ),
         "system_tokens": estimate_text(agent.system),
     }
 
@@ -138,12 +143,12 @@ def _settings(agent: Agent) -> list[tuple[str, str]]:
     return facts
 
 
-def memory_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> dict[str, Any]:
-    """The right pane."""
+def memory_context(bench: Bench, tools: Sequence[Tool]) -> dict[str, Any]:
+    """The right pane; `tools` are the agent's."""
     return {
-        **blocks_context(bench, fresh_after),
+        **blocks_context(bench),
         **archival_context(bench),
-        "context": context_view.load_context_view(bench.agent, bench.conversation),
+        "context": context_view.load_context_view(bench.agent, bench.conversation, tools=tools),
     }
 
 
@@ -160,7 +165,10 @@ def blocks_context(bench: Bench, fresh_after: dict[str, int] | None = None) -> d
         "cards": cards,
         "changed_count": sum(card.is_changed for card in cards),
         "other_blocks": list(
-            list_blocks(caller=bench.caller).exclude(id__in=held).order_by("-updated_at")[:OFFERED_BLOCKS]
+            list_blocks(caller=bench.caller)
+            .exclude(id__in=held)
+            .only("label", "value")
+            .order_by("-updated_at")[:OFFERED_BLOCKS]
         ),
     }
 
@@ -180,20 +188,17 @@ def archival_context(
     bench: Bench, *, query: str = "", hits: list[PassageHit] | None = None
 ) -> dict[str, Any]:
     """The section of the archival memory: what was found, or the newest passages."""
+    archives = archives_of(bench.agent)
     if hits is None:
-        newest = list_agent_passages(
-            caller=bench.caller,
-            agent_id=bench.agent.id,
-            search=None,
-            page=PageRequest(limit=LISTED_PASSAGES, order="desc"),
-        )
+        rows = list_passages(caller=bench.caller, archives=archives)
+        newest = rows.order_by("-created_at", "-id")[:LISTED_PASSAGES]
         passages: list[tuple[Passage, float | None]] = [(passage, None) for passage in newest]
     else:
         passages = [(hit.passage, hit.score) for hit in hits]
     return {
         **bench.base,
         "passages": passages,
-        "passage_count": workbench_memory.count_archival(bench.caller, bench.agent),
+        "passage_count": count_passages(caller=bench.caller, archives=archives),
         "query": query,
         "is_search": hits is not None,
     }
@@ -213,7 +218,7 @@ def is_last_run(run: Run) -> bool:
 
 def line_of(run: Run) -> RunLine:
     """The run line of a stored run."""
-    sums = run.steps.aggregate(sent=Sum("prompt_tokens"), said=Sum("completion_tokens"))
+    sums = run.steps.aggregate(n=Count("id"), sent=Sum("prompt_tokens"), said=Sum("completion_tokens"))
     phase, about = end_of(run.status, run.stop_reason) if run.has_ended else _busy_with(run)
     if phase == "waiting" and load_waiting(run.conversation) is None:
         # It was answered, or its messages were taken out of the context.
@@ -223,7 +228,7 @@ def line_of(run: Run) -> RunLine:
         phase=phase,
         about=about,
         elapsed_ms=run.total_duration_ns / 1e6 if run.total_duration_ns is not None else None,
-        step_count=run.steps.count(),
+        step_count=sums["n"],
         prompt_tokens=sums["sent"] or 0,
         completion_tokens=sums["said"] or 0,
     )

@@ -42,6 +42,11 @@ class Block(Owned):
             models.Index(fields=["workspace", "created_at", "id"], name="block_by_age"),
             models.Index(fields=["workspace", "label"], name="block_by_label"),
             models.Index(fields=["workspace", "updated_at", "id"], name="block_by_change"),
+            models.Index(
+                fields=["workspace"],
+                name="block_listed",
+                condition=models.Q(hidden=None) | models.Q(hidden=False),
+            ),
             GinIndex(fields=["tags"], name="block_by_tag"),
         ]
 

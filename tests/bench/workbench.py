@@ -40,13 +40,13 @@ with postgres.acquire(Path({data_dir!r})) as server:
     agent = Agent.objects.get(id={agent_id!r})
     conversation = agent.conversations.get(is_default=True)
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    own = dict(workspace_id=agent.workspace_id, agent=agent)
+    own = dict(workspace_id=agent.workspace_id, agent=agent, conversation=conversation)
     runs, steps, messages = [], [], []
     for n in range({runs}):
         at = start + datetime.timedelta(minutes=n)
-        run = Run(id=new_id("run"), conversation=conversation, status="completed", stop_reason="end_turn",
+        run = Run(id=new_id("run"), status="completed", stop_reason="end_turn",
                   completed_at=at, **own)
-        both = [Step(id=new_id("step"), run=run, number=number, status="success", started_at=at,
+        both = [Step(id=new_id("step"), run=run, number=number, place=2 * n + number, status="success", started_at=at,
                      prompt_tokens=900, completion_tokens=60, **own) for number in (1, 2)]
         said = [
             dict(role="user", step=both[0], text=f"Question {{n}}: is the pump of house {{n % 37}} serviced?"),
@@ -61,7 +61,7 @@ with postgres.acquire(Path({data_dir!r})) as server:
         for second, fields in enumerate(said):
             text = fields.get("text", "")
             content = [{{"type": "text", "text": text, "signature": None}}] if text else []
-            messages.append(Message(id=new_id("message"), conversation=conversation, run=run, content=content,
+            messages.append(Message(id=new_id("message"), run=run, content=content,
                                     created_at=at + datetime.timedelta(seconds=second), **own, **fields))
         runs.append(run)
         steps += both

@@ -154,7 +154,7 @@ class TestAStep:
         self, browser: Client, agent: Agent, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         steps = [sent(agent, payload("Hello")) for _ in range(6)]
-        with django_assert_num_queries(20):
+        with django_assert_num_queries(17):
             browser.get(address(steps[4]))
 
 

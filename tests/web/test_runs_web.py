@@ -417,7 +417,7 @@ class TestThePage:
         run = asked("Where is it?")
         for _ in range(4):
             make_trace(run)
-        with django_assert_num_queries(18):
+        with django_assert_num_queries(15):
             browser.get(f"/runs/{run.id}/")
 
 
