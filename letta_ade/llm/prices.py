@@ -1,10 +1,10 @@
 """What models cost, as far as it is known: what a provider lists, or the list prices of makers at their own address.
 
-The table was checked row by row on 2026-11-26 against the makers' own pages, developers.openai.com/api/docs/pricing and
-platform.claude.com/docs/en/about-claude/pricing (copies of them; where a copy was older than a change of price, the notes that
-people who audit these pages publish with each change), and for models that the pages no longer list against
-`model_prices_and_context_window.json` of BerriAI/litellm. Standard tier, nothing in batches. A model of which these sources differ is left
-out: no price is better than a wrong one.
+The table was checked on 2026-11-26 against stored copies of the makers' pages, developers.openai.com/api/docs/pricing and
+platform.claude.com/docs/en/about-claude/pricing, where a copy was older than a change of price against notes on that change, and else
+against `model_prices_and_context_window.json` of BerriAI/litellm. Standard tier, nothing in batches. Of the newest families and of some
+older models the prices of caches rest on one of these alone. A model of which the sources differ is left out: no price is better than a
+wrong one.
 """
 
 from __future__ import annotations
