@@ -104,8 +104,8 @@ function speak() {
   }
 }
 
-// Words come forty times a second. To draw a long answer anew each time would take half a core, and nobody reads that fast.
-const PAUSE_MS = 120;
+// To draw a long answer anew for each of its words would take half a core, and nobody reads that fast.
+const PAUSE_MS = 80;
 let isDue = false;
 let drawnAt = -PAUSE_MS;
 new MutationObserver(() => {
