@@ -135,13 +135,13 @@ def read_page(run_id: str, after: int, limit: int) -> Page:
         return Page(events=[], is_over=True)
     if not run.has_ended:
         return Page(events=[], is_over=False)
-    # Between the two looks the last events may have been written.
+    # Its end first, so that nothing written between the two looks is passed over.
+    ending = RunEvent.objects.filter(run_id=run_id, type=RunEnded.__name__).order_by("-seq").first()
     if events := _read(run_id, after, limit):
         return Page(events=events, is_over=isinstance(events[-1][1], RunEnded))
-    # A reader may be beyond the end: it has events from memory that a killed process had not written.
-    if ending := RunEvent.objects.filter(run_id=run_id, type=RunEnded.__name__).order_by("-seq").first():
-        seq = max(ending.seq, after + 1)
-        return Page(events=[(seq, event_from_data(ending.type, ending.data))], is_over=True)
+    if ending is not None:
+        # The reader is beyond the end: it has events from memory that a killed process had not written.
+        return Page(events=[(after + 1, event_from_data(ending.type, ending.data))], is_over=True)
     is_over = run.completed_at is None or run.completed_at < timezone.now() - _LAST_WORDS
     return Page(events=[], is_over=is_over)
 

@@ -13,6 +13,7 @@ from ninja.errors import HttpError, ValidationError
 
 from agents.api.agent_blocks import router as agent_blocks
 from agents.api.agent_context import router as agent_context
+from agents.api.agent_files import router as agent_files
 from agents.api.agent_tool_runs import router as agent_tool_runs
 from agents.api.agent_tools import router as agent_tools
 from agents.api.agent_versions import router as agent_versions
@@ -36,6 +37,7 @@ from agents.api.passages import router as passages
 from agents.api.runs import router as runs
 from agents.api.steps import router as steps
 from agents.api.steps import telemetry_router as telemetry
+from agents.api.tags import router as tags
 from agents.api.tools import router as usage_of_tools
 from letta_ade.accounts.auth import Caller, Door, resolve_caller
 from letta_ade.accounts.requests import CALLER_IN_SCOPE
@@ -82,6 +84,8 @@ api = NinjaAPI(
     parser=BodyParser(),
 )
 
+# Before the single agents, whose ids stand where `import` does.
+api.add_router("/agents", agent_files, tags=["agents"])
 api.add_router("/agents", agents, tags=["agents"])
 api.add_router("/agents", agent_blocks, tags=["agents"])
 api.add_router("/agents", agent_tools, tags=["agents"])
@@ -112,6 +116,7 @@ api.add_router("/tools", tool_runs, tags=["tools"])
 api.add_router("/tools", tools, tags=["tools"])
 api.add_router("/tools", tool_versions, tags=["tools"])
 api.add_router("/tools", usage_of_tools, tags=["tools"])
+api.add_router("/tags", tags, tags=["tags"])
 api.add_router("/approvals", approvals, tags=["approvals"])
 api.add_router("/runs", runs, tags=["runs"])
 api.add_router("/jobs", jobs, tags=["runs"])

@@ -38,11 +38,16 @@ def state_for_old_sdk(request: ApiRequest, agent: Agent) -> HttpResponse:
 
 def agent_states(request: ApiRequest, agents: Sequence[Agent], *, include: Iterable[str]) -> list[AgentState]:
     """The agents, each with those relationships only that are asked for."""
+    return states_for(request.auth, agents, include=include)
+
+
+def states_for(caller: Caller, agents: Sequence[Agent], *, include: Iterable[str]) -> list[AgentState]:
+    """The same for whoever calls; `secrets` needs the right to edit."""
     wanted = frozenset(include)
     ids = [agent.id for agent in agents]
     blocks = _blocks(ids) if "blocks" in wanted else {}
     tools = _tools(ids) if "tools" in wanted else {}
-    secrets = _secrets(request.auth, ids) if "secrets" in wanted else {}
+    secrets = _secrets(caller, ids) if "secrets" in wanted else {}
     pending = _pending(ids) if "pending_approval" in wanted else {}
     groups = _groups(ids) if "managed_group" in wanted else {}
     messages = context_ids(ids)

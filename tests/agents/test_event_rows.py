@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.utils import timezone
 
 from agents import event_rows
 from agents.event_rows import Unwritten, append_events, last_event, read_page, write_events
@@ -92,3 +95,27 @@ def test_events_are_appended_beyond_all_that_anybody_may_have_seen() -> None:
     assert append_events(run.id, [said("one")], after=0) == 1
     assert append_events(run.id, [said("two"), END], after=last_event(run.id)) == event_rows.UNSEEN + 2
     assert [event for _, event in read_page(run.id, 0, 9).events] == [said("one"), said("two"), END]
+
+
+@pytest.mark.parametrize("nth", range(1, 8))
+def test_events_that_are_written_while_a_page_is_read_are_not_passed_over(nth: int) -> None:
+    """The run has ended in its last step's transaction, and its events follow: here before the page's `nth` query."""
+    run = make_run(status="completed", completed_at=timezone.now())
+    batch, queries = rows(run.id, said("one"), said("two"), END), 0
+
+    def write_before(
+        execute: Callable[..., object], sql: str, params: object, many: bool, context: object
+    ) -> object:
+        nonlocal queries
+        if sql.lstrip().startswith("SELECT"):
+            queries += 1
+            if queries == nth:
+                write_events(batch)
+        return execute(sql, params, many, context)
+
+    seen: list[tuple[int, Event]] = []
+    with connection.execute_wrapper(write_before):
+        while not (page := read_page(run.id, seen[-1][0] if seen else 0, 10)).is_over:
+            seen += page.events
+    seen += page.events
+    assert seen == [(each.seq, each.event) for each in batch]

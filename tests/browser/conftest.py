@@ -5,11 +5,14 @@ pytest may load this file before Django is set up (tests/conftest.py), so what n
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from letta_client import Letta
@@ -18,6 +21,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    Playwright,
     Request,
     Response,
     sync_playwright,
@@ -39,6 +43,8 @@ FLAGS = (
 )
 #: How long the browser waits for something to appear before a test fails.
 PATIENCE_MS = 15_000
+#: A key that meets a navigation may never be acknowledged, and Playwright waits for that without end: then the browser is ended.
+LONGEST_TEST_SECONDS = 150
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,10 +57,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.django_db(transaction=True))
 
 
+class Chromium:
+    """The browser of all tests here; it is started anew when a test has lost it."""
+
+    def __init__(self, playwright: Playwright) -> None:
+        self._playwright = playwright
+        #: Nothing to the browser; its processes are found by it.
+        self._mark = f"--ade-tests-of={os.getpid()}"
+        self._browser: Browser | None = None
+
+    def new_context(self, **options: Any) -> BrowserContext:
+        if self._browser is None or not self._browser.is_connected():
+            self._browser = self._playwright.chromium.launch(
+                executable_path=CHROMIUM, args=[*FLAGS, self._mark]
+            )
+        return self._browser.new_context(**options)
+
+    def kill(self) -> None:
+        """End its processes, from any thread: whoever waits for the browser gets an error."""
+        for place in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if self._mark.encode() in place.read_bytes().split(b"\0"):
+                    os.kill(int(place.parent.name), signal.SIGKILL)
+
+    def close(self) -> None:
+        if self._browser is not None and self._browser.is_connected():
+            self._browser.close()
+
+
 # Not for the session: Playwright keeps an event loop running on this thread, and asynchronous tests that come after
 # these on the same worker could not run theirs.
 @pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[Chromium]:
     """One browser for all tests here. Without one: a failure on CI, a skip with a reason anywhere else."""
     if not CHROMIUM.exists():
         reason = f"There is no browser at {CHROMIUM}; install Debian's chromium or set CHROMIUM."
@@ -65,9 +99,9 @@ def chromium() -> Iterator[Browser]:
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
+        chromium = Chromium(playwright)
+        yield chromium
+        chromium.close()
     if before is None:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
@@ -156,7 +190,17 @@ OpenPages = Callable[..., AbstractContextManager[Page]]
 
 
 @pytest.fixture
-def open_page(chromium: Browser, server: RunningServer) -> Iterator[OpenPages]:
+def impatience(chromium: Chromium) -> Iterator[None]:
+    """No test waits for the browser for ever."""
+    timer = threading.Timer(LONGEST_TEST_SECONDS, chromium.kill)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
+
+
+@pytest.fixture
+def open_page(chromium: Chromium, impatience: None, server: RunningServer) -> Iterator[OpenPages]:
     """Opens pages, each in a browser of its own; what they complained about fails the test at its end."""
     complaints = Complaints(server.url)
 
