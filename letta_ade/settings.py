@@ -172,6 +172,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "letta_ade.web.static_files.StaticFilesMiddleware",
+    "letta_ade.web.packing.PackedPagesMiddleware",
     "letta_ade.web.security.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

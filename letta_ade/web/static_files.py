@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,11 +17,11 @@ from django.utils.cache import patch_vary_headers
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from letta_ade.core import threads
+from letta_ade.web.packing import takes_gzip
 
 _YEAR_SECONDS = 365 * 24 * 3600
 #: Fonts and pictures are packed already.
 _PACKABLE = (".css", ".js", ".json", ".map", ".svg", ".txt")
-_TAKES_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?(?![.\d]))")
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
@@ -84,8 +83,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
 
 
 def _may_be_packed(request: HttpRequest) -> bool:
-    taken = request.headers.get("Accept-Encoding", "")
-    return request.path_info.endswith(_PACKABLE) and bool(_TAKES_GZIP.search(taken))
+    return request.path_info.endswith(_PACKABLE) and takes_gzip(request)
 
 
 def _stamp(file: Any) -> int:
