@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from agents.api import agent_file_pages
 from agents.api.raw_messages import raw_messages
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("letta_ade.web.urls")),
+    # Before the agents, whose ids stand where `import` does.
+    path("agents/import/", agent_file_pages.import_page, name="import_agents"),
+    path("agents/<str:agent_id>/export/", agent_file_pages.export_file, name="export_agent"),
     path("", include("agents.web.urls")),
     # A page's data in the shape of the API: pages do not know that shape.
     path("agents/<str:agent_id>/conversations/<str:conversation_id>/raw/", raw_messages, name="raw_messages"),

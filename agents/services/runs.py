@@ -178,11 +178,16 @@ def select_runs(*, caller: Caller, filters: RunFilters) -> QuerySet[Run]:
     if filters.least_tokens is not None:
         where &= Q(total_tokens__gte=filters.least_tokens)
     if filters.is_last:
-        later = Run.objects.filter(
-            conversation_id=OuterRef("conversation_id"), created_at__gt=OuterRef("created_at")
-        )
-        where &= Q(~Exists(later))
+        where &= nothing_since()
     return Run.objects.filter(where)
+
+
+def nothing_since() -> Q:
+    """Runs after which nothing ran in their conversation."""
+    later = Run.objects.filter(
+        conversation_id=OuterRef("conversation_id"), created_at__gt=OuterRef("created_at")
+    )
+    return Q(~Exists(later))
 
 
 def delete_run(*, caller: Caller, run_id: str) -> Run:

@@ -16,6 +16,7 @@ from agents.web.inbox_rows import (
     RequestRow,
     Row,
     count_open,
+    count_waiting,
     find_row,
     kind_of,
     list_rows,
@@ -46,7 +47,7 @@ def list_page(request: PageRequest) -> HttpResponse:
         "kind": filters.kind or "",
         "filter_agent": _agent_of(caller, filters),
         "total": next(each.count for each in segments if each.value == (filters.kind or "")),
-        "open_count": count_open(caller) if filters.agent_id else segments[0].count,
+        "open_count": count_waiting(caller) if filters.agent_id else segments[0].count,
         "has_earlier": after is not None,
         "next_after": shown[-1].id if len(found) > PAGE_ROWS else None,
         "opened": opened,
@@ -60,7 +61,7 @@ def list_page(request: PageRequest) -> HttpResponse:
 
 @require_GET
 def count(request: PageRequest) -> HttpResponse:
-    """How much waits: the number in the rail."""
+    """How much waits for somebody: the number in the rail."""
     return render(request, "partials/rail_waiting.html", {"count": count_open(request.caller)})
 
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.utils import timezone
-
-from agents.models.run import RunStatus
-from agents.services.runs import RunFilters, select_runs
+from agents.services.failed_runs import open_failures
 from agents.web.run_rows import RunRow, rows_of
 from agents.web.transcript import Fault, fault_from
 from letta_ade.accounts.auth import Caller
 
-#: An older failure is history: the list of runs has it.
-SPAN = timedelta(days=7)
 _SHOWN = 10
 
 
@@ -34,13 +28,10 @@ class FailedRuns:
 
 def load_failed(caller: Caller, *, agent_id: str | None = None) -> FailedRuns:
     """The failed runs of the workspace, or of one agent, that nothing followed."""
-    filters = RunFilters(
-        agent_ids=(agent_id,) if agent_id else (),
-        statuses=(RunStatus.FAILED.value,),
-        since=timezone.now() - SPAN,
-        is_last=True,
-    )
-    chosen = select_runs(caller=caller, filters=filters).exclude(agent__hidden=True)
+    caller.check("read")
+    chosen = open_failures().filter(workspace_id=caller.workspace_id)
+    if agent_id:
+        chosen = chosen.filter(agent_id=agent_id)
     runs = list(chosen.select_related("agent", "conversation").order_by("-created_at", "-id")[:_SHOWN])
     if not runs:
         return FailedRuns(rows=(), count=0)

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar, get_args
 from django.db.models import Model, Q, QuerySet
 
 from agents.models import Message
+from agents.services.failed_runs import open_failures
 from agents.services.waiting import Waiting, WaitingFilters, kinds_of, load_requests, select_waiting
 from agents.web.code_pieces import arguments_line
 from letta_ade.accounts.auth import Caller
@@ -95,9 +96,14 @@ def kind_of(text: str) -> Kind | None:
     return next((each for each in get_args(Kind) if each == text), None)
 
 
-def count_open(caller: Caller) -> int:
-    """How much waits in the workspace."""
+def count_waiting(caller: Caller) -> int:
+    """How much waits in the workspace for a decision."""
     return _requests(caller, InboxFilters()).count() + _proposals(caller, InboxFilters()).count()
+
+
+def count_open(caller: Caller) -> int:
+    """How much waits in the workspace for somebody, with the failed runs that nobody followed up: the number in the rail."""
+    return count_waiting(caller) + open_failures().filter(workspace_id=caller.workspace_id).count()
 
 
 def list_rows(caller: Caller, filters: InboxFilters, *, after: str | None, limit: int) -> list[Row]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from agents.web import agent_files, agent_form, agents, block_bulk, block_sharing, version_pages, written
+from agents.web import agent_form, agents, block_bulk, block_sharing, version_pages, written
 
 app_name = "agents"
 
 urlpatterns = [
     path("blocks/selected/change/", block_bulk.change_page, name="change_blocks"),
     path("agents/", agents.list_page, name="list"),
-    path("agents/import/", agent_files.import_page, name="import"),
     path("agents/new/", agent_form.create_page, name="create"),
     path("agents/of-block/<str:block_id>/", block_sharing.impact_part, name="of_block"),
     path(
@@ -27,7 +26,6 @@ urlpatterns = [
     path("agents/written/<str:block_id>/<int:number>/", written.written_part, name="written"),
     path("agents/of-tool/<str:tool_id>/", agents.agents_of_tool, name="of_tool"),
     path("agents/<str:agent_id>/peek/", agents.peek_panel, name="peek"),
-    path("agents/<str:agent_id>/export/", agent_files.export_file, name="export"),
     path("agents/<str:agent_id>/delete/", agents.delete_page, name="delete"),
     path("agents/<str:agent_id>/versions/", version_pages.versions_page, name="versions"),
     path("agents/<str:agent_id>/versions/<int:number>/", version_pages.versions_page, name="version"),

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from letta_ade.core.errors import Invalid, NotFound
 from letta_ade.llm.chat_models import make_chat_model
+from letta_ade.llm.checks import Check
 from letta_ade.llm.client import ChatModel, Embedder
 from letta_ade.llm.environment import missing_variable, split_handle
 from letta_ade.llm.errors import ModelError
@@ -64,10 +65,19 @@ class ProviderState:
     id: str | None = None
     #: A provider of the server has its name, and its models are those.
     is_hidden: bool = False
+    #: Its models are neither offered nor called.
+    is_disabled: bool = False
+    #: What came of the last asking.
+    check: Check | None = None
 
     @property
     def model_count(self) -> int:
         return len(self.listing.models)
+
+    @property
+    def key(self) -> str:
+        """What its pages are addressed by."""
+        return self.id or self.name
 
     @property
     def anchor(self) -> str:
@@ -95,13 +105,18 @@ _installed: dict[str, InstallableModel] = {}
 
 
 def list_everything(*, workspace_id: str | None = None, refresh: bool = False) -> Listing:
-    """All models of both kinds, in the order of providers and then of names; who cannot be reached is left out."""
+    """All models of both kinds, in the order of providers and then of names.
+
+    Who cannot be reached is left out, who is disabled too, and models that the workspace hides.
+    """
+    hidden = store().hidden_handles(workspace_id) if workspace_id else frozenset()
     installed = [_installed_info(model) for model in _installed.values()]
     listings = _listings(workspace_id, refresh=refresh)
     listed = [_as_the_operator_says(info) for listing in listings for info in listing.models]
+    embeddings = [info for listing in listings for info in listing.embeddings]
     return Listing(
-        models=(*installed, *listed),
-        embeddings=tuple(info for listing in listings for info in listing.embeddings),
+        models=tuple(info for info in (*installed, *listed) if info.handle not in hidden),
+        embeddings=tuple(info for info in embeddings if info.handle not in hidden),
     )
 
 
@@ -151,7 +166,7 @@ def get_model_info(handle: str, *, workspace_id: str | None = None) -> ModelInfo
     """
     if handle in _installed:
         return _installed_info(_installed[handle])
-    provider, name = _provider_of(handle, workspace_id)
+    provider, name = _usable_provider_of(handle, workspace_id)
     if provider is None:
         raise NotFound(f"The model {handle!r} is not available. {_why_not(handle, workspace_id)}")
     listing = provider.ensure_listed()
@@ -212,7 +227,7 @@ def get_chat_model(handle: str, *, workspace_id: str | None = None) -> ChatModel
     """
     if handle in _installed:
         return _installed[handle]
-    provider, name = _provider_of(handle, workspace_id)
+    provider, name = _usable_provider_of(handle, workspace_id)
     if provider is None:
         if profile := _known_profile(handle):
             raise missing_key(profile)
@@ -274,7 +289,7 @@ def is_own_provider(handle: str) -> bool:
 def own_base_url(handle: str) -> str | None:
     """Where the server's provider of this handle's name is; None for another's, and for the demonstration. Asks nobody."""
     provider = _catalog().providers.get(split_handle(handle)[0])
-    return (provider.config.base_url or None) if provider is not None else None
+    return (provider.config.shown_url or None) if provider is not None else None
 
 
 def describe_environment() -> list[ProviderSource]:
@@ -325,13 +340,15 @@ def _listings(workspace_id: str | None, *, refresh: bool = False) -> list[Listin
     _ask_due(catalog, brought, refresh=refresh)
     providers: list[CatalogProvider] = [*catalog.providers.values()]
     # The demonstration is the last of all.
-    providers[-1:-1] = [each for each in brought if each.config.name not in catalog.providers]
+    providers[-1:-1] = [
+        each for each in brought if each.config.name not in catalog.providers and not each.is_disabled
+    ]
     return [listing for provider in providers if (listing := provider.listing) is not None]
 
 
 def _ask_due(catalog: OwnProviders, brought: Sequence[CatalogProvider], *, refresh: bool) -> None:
     catalog.update(refresh=refresh)
-    if due := [each for each in brought if refresh or not each.was_asked]:
+    if due := [each for each in brought if not each.is_disabled and (refresh or not each.was_asked)]:
         store().ask_all(due)
 
 
@@ -343,8 +360,18 @@ def _provider_of(handle: str, workspace_id: str | None) -> tuple[CatalogProvider
     return store().find_provider(workspace_id, name), model
 
 
+def _usable_provider_of(handle: str, workspace_id: str | None) -> tuple[CatalogProvider | None, str]:
+    provider, model = _provider_of(handle, workspace_id)
+    if provider is not None and provider.is_disabled:
+        raise NotFound(
+            f"The model {handle!r} is not available: the provider {provider.config.name!r} is disabled. "
+            "Enable it under Settings, Providers, or choose another model."
+        )
+    return provider, model
+
+
 def _embedding_of(handle: str, workspace_id: str | None) -> tuple[CatalogProvider, EmbeddingModelInfo]:
-    provider, name = _provider_of(handle, workspace_id)
+    provider, name = _usable_provider_of(handle, workspace_id)
     listing = None if provider is None else provider.ensure_listed()
     found = None
     if provider is not None and listing is None and provider.config.profile.has_embeddings:
@@ -387,11 +414,13 @@ def _state(provider: CatalogProvider) -> ProviderState:
         display_name=config.profile.display_name,
         provider_type=config.profile.provider_type,
         source=config.source,
-        base_url=config.base_url,
+        base_url=config.shown_url,
         listing=replace(listing, models=models),
         is_listed=provider.was_asked,
         error=provider.error,
         category=config.category,
+        is_disabled=provider.is_disabled,
+        check=provider.check,
     )
 
 
@@ -450,5 +479,5 @@ def _note(config: ProviderConfig) -> str:
     return (
         config.profile.display_name
         if config.is_official_host
-        else f"{config.profile.display_name} at {config.base_url}"
+        else f"{config.profile.display_name} at {config.shown_url}"
     )

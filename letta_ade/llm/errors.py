@@ -19,6 +19,9 @@ class ModelError(AdeError):
     is_transient = False
     #: How long the provider asked to be left alone; None when it did not say.
     retry_after_seconds: float | None = None
+    #: Of a check: what was asked ("GET https://…"), and all that came back.
+    request: str | None = None
+    answer: str | None = None
 
     def __init__(
         self,

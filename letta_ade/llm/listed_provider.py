@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from letta_ade.llm.checks import Check, Outcome, check_provider
 from letta_ade.llm.environment import configured_providers
-from letta_ade.llm.errors import ModelError, error_text
-from letta_ade.llm.listing import Listing, list_provider
+from letta_ade.llm.errors import error_text
+from letta_ade.llm.listing import Listing, demo_listing, listing_of
 from letta_ade.llm.provider_config import ProviderConfig
 
 _log = logging.getLogger(__name__)
@@ -28,11 +29,13 @@ class ListedProvider:
     """A `CatalogProvider` that all threads of the process share."""
 
     id: str | None = None
+    is_disabled = False
 
     def __init__(self, config: ProviderConfig) -> None:
         self.config = config
         self.listing: Listing | None = None
         self.error: str | None = None
+        self.check: Check | None = None
         self._lock = threading.Lock()
         self._asked_at: float | None = None
         self._running: threading.Event | None = None
@@ -83,19 +86,28 @@ class ListedProvider:
 
     def _ask(self, done: threading.Event) -> None:
         try:
-            self.listing = self._with_dimensions(list_provider(self.config, timeout_seconds=_REQUEST_SECONDS))
-            self.error = None
-        except ModelError as error:
-            # The models it had stay listed.
-            self.error = error_text(error)
-            _log.warning(
-                "The models of %s cannot be listed: %s %s", self.config.name, error, error.detail or ""
-            )
+            if self.config.profile.protocol == "demo":
+                self.listing = demo_listing()
+            else:
+                # Only the list: an operator's proxy may know no other address.
+                self._keep(
+                    check_provider(self.config, timeout_seconds=_REQUEST_SECONDS, asks_about_key=False)
+                )
         finally:
             with self._lock:
                 self._asked_at = time.monotonic()
                 self._running = None
             done.set()
+
+    def _keep(self, outcome: Outcome) -> None:
+        self.check = outcome.check
+        if outcome.failure is None:
+            self.listing = self._with_dimensions(listing_of(self.config, outcome.rows))
+            self.error = None
+        else:
+            # The models it had stay listed.
+            self.error = error_text(outcome.failure)
+            _log.warning("The models of %s cannot be listed: %s", self.config.name, self.error)
 
     def _with_dimensions(self, listing: Listing) -> Listing:
         embeddings = tuple(

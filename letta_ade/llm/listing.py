@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +12,6 @@ from letta_ade.llm.prices import Price, list_price
 from letta_ade.llm.profiles import EMBEDDING_DIMENSIONS, OPENAI_EMBEDDINGS, UNKNOWN_WINDOW, model_profile
 from letta_ade.llm.provider_config import ProviderConfig
 from letta_ade.llm.providers.demo import DEMO_MODEL, DEMO_WINDOW
-from letta_ade.llm.providers.model_lists import model_rows
 
 Category = Literal["base", "byok"]
 
@@ -69,14 +69,7 @@ class Listing:
     embeddings: tuple[EmbeddingModelInfo, ...] = ()
 
 
-def list_provider(config: ProviderConfig, *, timeout_seconds: float) -> Listing:
-    """Ask the provider. Raises ModelError when it cannot be asked."""
-    if config.profile.protocol == "demo":
-        return Listing(models=(_demo(),))
-    return listing_of(config, model_rows(config, timeout_seconds=timeout_seconds))
-
-
-def listing_of(config: ProviderConfig, rows: list[ModelRow]) -> Listing:
+def listing_of(config: ProviderConfig, rows: Sequence[ModelRow]) -> Listing:
     """What the rows offer. OpenAI's embedding models need no row (SDK spec §6)."""
     embeds = config.profile.has_embeddings
     # Mistral lists a model once for each of its names.
@@ -111,7 +104,7 @@ def describe_model(config: ProviderConfig, row: ModelRow) -> ModelInfo:
         supports_json_schema=config.profile.knows_json_schema
         and (known.json_schema or bool(row.json_schema)),
         base_model=row.base_model,
-        endpoint=config.base_url,
+        endpoint=config.shown_url,
         category=config.category,
         price=row.price or _list_price(config, row),
     )
@@ -131,7 +124,7 @@ def describe_embedding(config: ProviderConfig, row: ModelRow) -> EmbeddingModelI
         provider_name=config.name,
         provider_type=config.profile.provider_type,
         dimensions=row.dimensions or EMBEDDING_DIMENSIONS.get(row.base_model or row.name),
-        endpoint=config.base_url,
+        endpoint=config.shown_url,
         batch_size=config.profile.embedding_batch,
         category=config.category,
     )
@@ -146,6 +139,11 @@ def find_model(listing: Listing | None, name: str) -> ModelInfo | None:
     dated = re.compile(re.escape(name) + _DATED)
     alias = next((info for info in reversed(models) if dated.fullmatch(info.name)), None)
     return alias and replace(alias, name=name, handle=f"{alias.provider_name}/{name}")
+
+
+def demo_listing() -> Listing:
+    """The only model of the built-in demonstration."""
+    return Listing(models=(_demo(),))
 
 
 def _demo() -> ModelInfo:

@@ -13,6 +13,9 @@ from letta_ade.llm.provider_profiles import ProviderProfile
 OpenAIApi = Literal["auto", "responses", "chat"]
 OPENAI_APIS: tuple[OpenAIApi, ...] = ("auto", "responses", "chat")
 
+#: Stands for a key wherever one is shown.
+KEY_MASK = "********"
+_LEAST_SECRET_CHARACTERS = 6
 _VERSION_SEGMENT = re.compile(r"^v\d")
 #: Azure's undated API knows these two instead of dates.
 _UNDATED_VERSIONS = ("preview", "latest")
@@ -66,6 +69,27 @@ class ProviderConfig:
         if self.api_version and (self.names_deployments or self.api_version in _UNDATED_VERSIONS):
             return {"api-version": self.api_version}
         return {}
+
+    @property
+    def shown_url(self) -> str:
+        """The base URL as people may see it: an operator may have put a name and a password into it."""
+        return without_userinfo(self.base_url)
+
+    def hide_keys(self, text: str) -> str:
+        """The text without our secrets, which some providers and proxies repeat in their errors."""
+        _, _, password = urlsplit(self.base_url).netloc.rpartition("@")[0].partition(":")
+        secrets = (
+            self.api_key,
+            self.access_key,
+            self.session_token,
+            password,
+            *(value for _, value in self.headers),
+        )
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            # A shorter one is a placeholder ("any"), and a word of the sentence.
+            if len(secret) >= _LEAST_SECRET_CHARACTERS:
+                text = text.replace(secret, KEY_MASK)
+        return text
 
     @property
     def key_headers(self) -> dict[str, str]:
@@ -126,6 +150,12 @@ def make_config(
         api=api,
         category=category,
     )
+
+
+def without_userinfo(url: str) -> str:
+    """The address without a name and a password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
 
 
 def has_version(url: str) -> bool:

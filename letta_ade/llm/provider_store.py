@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from letta_ade.llm.checks import Check
 from letta_ade.llm.listing import EmbeddingModelInfo, Listing
 from letta_ade.llm.provider_config import ProviderConfig
 
@@ -32,6 +33,14 @@ class CatalogProvider(Protocol):
     @property
     def error(self) -> str | None:
         """Why it did not list its models the last time."""
+
+    @property
+    def check(self) -> Check | None:
+        """What came of the last asking; None when it was never asked, or has nothing to ask."""
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether its models are neither offered nor called."""
 
     def callable_config(self) -> ProviderConfig:
         """The configuration with the key. Raises SecretUnreadable."""
@@ -59,6 +68,9 @@ class ProviderStore(Protocol):
     def find_embedding(self, workspace_id: str, provider: str, name: str) -> EmbeddingModelInfo | None:
         """The embedding model of this name, if the provider listed it. One query."""
 
+    def hidden_handles(self, workspace_id: str) -> frozenset[str]:
+        """The models that the workspace does not want to be offered."""
+
     def ask_all(self, providers: Sequence[CatalogProvider]) -> None:
         """As `ask`, for several at once."""
 
@@ -74,6 +86,9 @@ class _NoStore:
 
     def find_embedding(self, workspace_id: str, provider: str, name: str) -> EmbeddingModelInfo | None:
         return None
+
+    def hidden_handles(self, workspace_id: str) -> frozenset[str]:
+        return frozenset()
 
     def ask_all(self, providers: Sequence[CatalogProvider]) -> None:
         pass

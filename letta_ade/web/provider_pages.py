@@ -3,152 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from agents.models import Agent
+from agents.services.provider_users import ProviderAgents, agents_of_provider, users_of_provider
 from letta_ade.accounts.pages import PageRequest
-from letta_ade.core.errors import AdeError, Invalid
+from letta_ade.core.errors import AdeError, Conflict, Invalid
 from letta_ade.llm import catalog
+from letta_ade.llm.catalog import ProviderState
+from letta_ade.llm.checks import Check, Outcome
 from letta_ade.llm.environment import missing_variable
-from letta_ade.llm.errors import ModelError
 from letta_ade.llm.models import Provider
 from letta_ade.llm.provider_profiles import PROVIDERS, find_profile
 from letta_ade.llm.services import providers
-from letta_ade.llm.services.providers import ProviderChanges, ProviderDraft
+from letta_ade.llm.services.provider_changes import list_changes
+from letta_ade.web.provider_forms import ProviderForm
 
-_DELETE_NAMES = 20
+_NAMED_BESIDE_A_FAILURE = 3
+_CHANGES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRow:
+    """A provider as its box shows it. `users`: the agents that are held up, of one that does not answer or is disabled."""
+
+    state: ProviderState
+    users: ProviderAgents | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What came of a check: our sentence, and the provider's own text in full."""
+    """What came of trying a provider out: our sentence, and what was asked and answered."""
 
     is_good: bool
     sentence: str
-    text: str = ""
-    request_id: str = ""
-
-
-class ProviderForm(forms.Form):
-    """A new provider. The key is written and never shown again."""
-
-    provider_type = forms.ChoiceField(label="Type", widget=forms.Select(attrs={"class": "form-select"}))
-    name = forms.CharField(
-        max_length=100,
-        help_text="First part of its models' handles.",
-        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
-        error_messages={"required": "A provider needs a name."},
-    )
-    base_url = forms.CharField(
-        label="Base URL",
-        required=False,
-        max_length=2048,
-        help_text="Empty: the provider's own. A private address is fine.",
-        widget=forms.TextInput(
-            attrs={
-                "class": "form-control mono",
-                "autocomplete": "off",
-                "inputmode": "url",
-                "spellcheck": "false",
-            }
-        ),
-    )
-    api_key = forms.CharField(
-        label="API key",
-        required=False,
-        strip=True,
-        help_text="Stored encrypted, and never shown again.",
-        widget=forms.PasswordInput(
-            render_value=False, attrs={"class": "form-control mono", "autocomplete": "new-password"}
-        ),
-    )
-    access_key = forms.CharField(
-        label="AWS access key",
-        required=False,
-        widget=forms.PasswordInput(
-            render_value=False, attrs={"class": "form-control mono", "autocomplete": "new-password"}
-        ),
-    )
-    region = forms.CharField(
-        required=False,
-        max_length=64,
-        widget=forms.TextInput(attrs={"class": "form-control mono", "autocomplete": "off"}),
-    )
-    api_version = forms.CharField(
-        label="API version",
-        required=False,
-        max_length=64,
-        widget=forms.TextInput(attrs={"class": "form-control mono", "autocomplete": "off"}),
-    )
-
-    def __init__(self, *args: Any, provider_type: str, row: Provider | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        fields: dict[str, Any] = self.fields
-        if row is None:
-            fields["provider_type"].choices = [
-                (profile.provider_type, profile.display_name) for profile in providers.provider_types()
-            ]
-            fields["provider_type"].widget.attrs |= _type_requests()
-        else:
-            # What it is and how it is called stay: agents' handles hold both.
-            del fields["provider_type"], fields["name"]
-            fields[
-                "api_key"
-            ].help_text = "Empty: the stored one stays. Stored encrypted, and never shown again."
-        profile = find_profile(provider_type)
-        if profile is None or profile.access_key_variable is None:
-            del fields["access_key"], fields["region"]
-        else:
-            fields["api_key"].label = "AWS secret key"
-            fields["region"].widget.attrs["placeholder"] = profile.default_region
-        if profile is None or profile.version_variable is None:
-            del fields["api_version"]
-        else:
-            fields["api_version"].widget.attrs["placeholder"] = profile.default_version
-        if profile is not None:
-            default = profile.default_base_url
-            address = (default or "http://localhost:8000").replace("{region}", profile.default_region or "")
-            fields["base_url"].widget.attrs["placeholder"] = address
-            if default is None:
-                fields[
-                    "base_url"
-                ].help_text = "Where its server is, with or without the version. Private is fine."
-
-    def value(self, name: str) -> str:
-        """What was entered, or an empty text for a field that this type does not have."""
-        entered: str = self.cleaned_data.get(name, "")
-        return entered
-
-    def draft(self) -> ProviderDraft:
-        """The provider that the answers describe."""
-        return ProviderDraft(
-            name=self.value("name") or self.value("provider_type"),
-            provider_type=self.value("provider_type"),
-            api_key=self.value("api_key"),
-            access_key=self.value("access_key"),
-            base_url=self.value("base_url"),
-            region=self.value("region"),
-            api_version=self.value("api_version"),
-        )
-
-    def changes(self) -> ProviderChanges:
-        """The changes that the answers ask for; an empty key stays."""
-        return ProviderChanges(
-            api_key=self.value("api_key") or None,
-            access_key=self.value("access_key") or None,
-            base_url=self.value("base_url"),
-            region=self.value("region"),
-            api_version=self.value("api_version"),
-        )
+    check: Check | None = None
 
 
 @require_GET
@@ -165,16 +61,18 @@ def providers_page(request: PageRequest) -> HttpResponse:
     if request.htmx and name:
         # A workspace's own comes last, and is the one that is meant: the server's of its name hides it.
         state = next(each for each in reversed(states) if each.name == name and not each.is_hidden)
-        return render(request, "settings/partials/provider.html", {"state": state})
+        return render(request, "settings/partials/provider.html", {"row": _row_of(request, state)})
     configured = {state.provider_type for state in states if state.category == "base"}
     context = {
-        "states": states,
+        "rows": [_row_of(request, state) for state in states],
         "others": [
             (profile, missing_variable(profile))
             for profile in PROVIDERS
             if profile.provider_type not in configured and profile.protocol != "demo"
         ],
         "default_handle": catalog.default_handle(),
+        "default_embedding": catalog.default_embedding_handle(),
+        "changes": list_changes(caller=caller, limit=_CHANGES_SHOWN) if caller.can("manage") else (),
     }
     return render(request, "settings/providers.html", context)
 
@@ -193,13 +91,14 @@ def new_provider(request: PageRequest) -> HttpResponse:
         initial={"provider_type": provider_type, "name": request.GET.get("name", "")},
     )
     context = {"form": form, "profile": find_profile(provider_type)}
+    page = "settings/new_provider.html"
     if request.method == "GET":
-        template = "settings/partials/provider_fields.html" if request.htmx else "settings/new_provider.html"
-        return render(request, template, context)
+        return render(request, "settings/partials/provider_fields.html" if request.htmx else page, context)
     if "check" in request.POST:
-        return _checked(
-            request, form, context, lambda: providers.check_draft(caller=caller, draft=form.draft())
-        )
+        # A provider can be tried out before it has a name.
+        form.fields["name"].required = False
+        said = _try_out(form, lambda: providers.check_draft(caller=caller, draft=form.draft()))
+        return _show_said(request, said, page, context)
     if form.is_valid():
         try:
             row = providers.create_provider(caller=caller, draft=form.draft())
@@ -208,37 +107,61 @@ def new_provider(request: PageRequest) -> HttpResponse:
         else:
             messages.success(request, f"Added {row.name}")
             return redirect(_place(row))
-    return render(request, "settings/new_provider.html", context, status=422)
+    return render(request, page, context, status=422)
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
 def edit_provider(request: PageRequest, provider_id: str) -> HttpResponse:
-    """Change where a provider is, or its key."""
+    """Change what a provider is called, where it is, or its key. `check` tries the changes out, and nothing is stored."""
     caller = request.caller
     caller.check("manage")
     row = providers.get_provider_for(caller=caller, provider_id=provider_id)
+    facts = {name: getattr(row, name) for name in ("name", "base_url", "region", "api_version")}
     form = ProviderForm(
         request.POST if request.method == "POST" else None,
         provider_type=row.provider_type,
         row=row,
-        initial={"base_url": row.base_url, "region": row.region, "api_version": row.api_version},
+        initial=facts,
     )
+    context = {
+        "form": form,
+        "row": row,
+        "profile": find_profile(row.provider_type),
+        "changes": list_changes(caller=caller, provider_id=row.id),
+    }
+    page = "settings/edit_provider.html"
+    if "check" in request.POST:
+
+        def check() -> Outcome:
+            changes = replace(form.changes(), name=None)
+            return providers.check_changes(caller=caller, provider_id=row.id, changes=changes)
+
+        return _show_said(request, _try_out(form, check), page, context)
     if request.method == "POST" and form.is_valid():
         try:
-            providers.update_provider(caller=caller, provider_id=provider_id, changes=form.changes())
+            _check_rename(request, row, form.value("name"))
+            row = providers.update_provider(caller=caller, provider_id=row.id, changes=form.changes())
         except AdeError as error:
             form.add_error(None, error.message)
         else:
             messages.success(request, f"Saved {row.name}")
             return redirect(_place(row))
-    context = {"form": form, "row": row, "profile": find_profile(row.provider_type)}
-    return render(request, "settings/edit_provider.html", context, status=422 if form.errors else 200)
+    return render(request, page, context, status=422 if form.errors else 200)
+
+
+@require_POST
+def disable_provider(request: PageRequest, provider_id: str) -> HttpResponse:
+    """Disables a provider, or with `enable` enables it again."""
+    is_disabled = "enable" not in request.POST
+    row = providers.set_disabled(caller=request.caller, provider_id=provider_id, is_disabled=is_disabled)
+    messages.success(request, f"{'Disabled' if is_disabled else 'Enabled'} {row.name}")
+    return redirect(_place(row))
 
 
 @require_http_methods(["GET", "POST"])
 def delete_provider(request: PageRequest, provider_id: str) -> HttpResponse:
-    """Names the agents that cannot be run any more, then deletes."""
+    """Names what cannot be run any more, then deletes."""
     caller = request.caller
     caller.check("manage")
     row = providers.get_provider_for(caller=caller, provider_id=provider_id)
@@ -246,45 +169,48 @@ def delete_provider(request: PageRequest, provider_id: str) -> HttpResponse:
         providers.delete_provider(caller=caller, provider_id=provider_id)
         messages.success(request, f"Deleted {row.name}")
         return redirect("settings:providers")
-    users = Agent.objects.filter(workspace_id=caller.workspace_id, model__startswith=f"{row.name}/")
-    context = {"row": row, "agents": users.order_by("name")[:_DELETE_NAMES], "count": users.count()}
+    context = {"row": row, "users": users_of_provider(caller=caller, name=row.name)}
     return render(request, "settings/delete_provider.html", context)
 
 
-def _checked(
-    request: PageRequest, form: ProviderForm, context: dict[str, Any], check: Callable[[], int]
-) -> HttpResponse:
-    # A provider can be tried out before it has a name.
-    form.fields["name"].required = False
-    if not form.is_valid() and not request.htmx:
-        return render(request, "settings/new_provider.html", context, status=422)
-    try:
-        if errors := [str(text) for texts in form.errors.values() for text in texts]:
-            raise Invalid(" ".join(errors))
-        count = check()
-        said = Said(is_good=True, sentence=f"It answers and lists {count} model{'' if count == 1 else 's'}.")
-    except ModelError as error:
-        said = Said(
-            is_good=False,
-            sentence=error.message,
-            text=error.detail or "",
-            request_id=error.request_id or "",
+def _row_of(request: PageRequest, state: ProviderState) -> StateRow:
+    if state.is_hidden or not (state.error or state.is_disabled):
+        return StateRow(state=state)
+    users = agents_of_provider(caller=request.caller, name=state.name, named=_NAMED_BESIDE_A_FAILURE)
+    return StateRow(state=state, users=users)
+
+
+def _check_rename(request: PageRequest, row: Provider, name: str) -> None:
+    """Raises Conflict when something names a model of the provider: it would name nothing after that."""
+    if not name or name == row.name:
+        return
+    users = users_of_provider(caller=request.caller, name=row.name)
+    if users:
+        named = ", ".join(agent.name for agent in users.agents[:_NAMED_BESIDE_A_FAILURE])
+        raise Conflict(
+            f"Models of {row.name!r} are in use{f' by {named}' if named else ''}: {users.agent_count} agents, "
+            f"{users.conversation_count} conversations, {users.archive_count} archives. Handles of models begin with the name, "
+            "so it stays until these have other models; or add a second provider under the new name."
         )
+
+
+def _try_out(form: ProviderForm, check: Callable[[], Outcome]) -> Said:
+    try:
+        if not form.is_valid():
+            raise Invalid(" ".join(str(text) for texts in form.errors.values() for text in texts))
+        outcome = check()
     except AdeError as error:
-        said = Said(is_good=False, sentence=error.message)
-    if request.htmx:
-        return render(request, "settings/partials/provider_said.html", {"said": said})
-    return render(request, "settings/new_provider.html", context | {"said": said})
+        return Said(is_good=False, sentence=error.message)
+    if outcome.failure is not None:
+        return Said(is_good=False, sentence=outcome.failure.message, check=outcome.check)
+    count = len(outcome.rows)
+    sentence = f"It answers and lists {count} model{'' if count == 1 else 's'}."
+    return Said(is_good=True, sentence=sentence, check=outcome.check)
 
 
-def _type_requests() -> dict[str, str]:
-    """Another type asks for other fields. Only the type itself is sent: what was typed stays where it is."""
-    return {
-        "hx-get": reverse("settings:new_provider"),
-        "hx-target": "#provider-fields",
-        "hx-swap": "outerHTML",
-        "hx-trigger": "change",
-    }
+def _show_said(request: PageRequest, said: Said, page: str, context: dict[str, Any]) -> HttpResponse:
+    template = "settings/partials/provider_said.html" if request.htmx else page
+    return render(request, template, context | {"said": said})
 
 
 def _place(row: Provider) -> str:

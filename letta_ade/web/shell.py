@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from agents.models import Agent
+from agents.services.failed_runs import open_failures
 from agents.services.waiting import open_requests
 from letta_ade.accounts.auth import Caller
 from letta_ade.accounts.models import Workspace
@@ -103,7 +104,8 @@ def _counting() -> tuple[str, tuple[Any, ...]]:
         block_count=_count_of(Block.objects.filter(**own).exclude(hidden=True)),
         tool_count=_count_of(Tool.objects.filter(**own)),
         waiting_count=_count_of(open_requests().filter(**own))
-        + _count_of(BlockProposal.objects.filter(**own, state=ProposalState.PENDING)),
+        + _count_of(BlockProposal.objects.filter(**own, state=ProposalState.PENDING))
+        + _count_of(open_failures().filter(**own)),
     )
     statement, parameters = rows.filter(id="").query.sql_with_params()
     return statement, tuple(parameters[:-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from letta_ade.web import account, home, login, palette, provider_pages, settings_pages
+from letta_ade.web import account, home, login, palette, provider_models, provider_pages, settings_pages
 
 site = (
     [
@@ -25,6 +25,11 @@ settings = (
         path("providers/new/", provider_pages.new_provider, name="new_provider"),
         path("providers/<str:provider_id>/", provider_pages.edit_provider, name="edit_provider"),
         path("providers/<str:provider_id>/delete/", provider_pages.delete_provider, name="delete_provider"),
+        path(
+            "providers/<str:provider_id>/disable/", provider_pages.disable_provider, name="disable_provider"
+        ),
+        path("providers/<str:key>/models/", provider_models.models_page, name="provider_models"),
+        path("providers/<str:key>/models/hide/", provider_models.hide_model, name="hide_model"),
         path("about/", settings_pages.about_page, name="about"),
         path("about/sandbox/", settings_pages.isolation_of_tools, name="isolation"),
     ],

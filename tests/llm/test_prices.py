@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from letta_ade.llm.prices import Price, list_price, told_price
+from letta_ade.llm.prices import _DATE, LIST_PRICES, Price, list_price, told_price
+from letta_ade.llm.profiles import model_profile
+from letta_ade.llm.provider_profiles import find_profile
 
 
 def test_what_was_cached_and_written_has_a_price_of_its_own() -> None:
@@ -57,3 +59,38 @@ def test_a_listing_tells_dollars_for_one_token_as_text() -> None:
 @pytest.mark.parametrize("pricing", [None, "free", {}, {"prompt": "-1", "completion": "-1"}, {"prompt": "x"}])
 def test_a_listing_that_tells_no_price_gives_none(pricing: Any) -> None:
     assert told_price(pricing) is None
+
+
+EVERY_PRICE = [
+    pytest.param(provider_type, name, price, id=f"{provider_type}/{name}")
+    for provider_type, prices in LIST_PRICES.items()
+    for name, price in prices.items()
+]
+
+
+@pytest.mark.parametrize(("provider_type", "name", "price"), EVERY_PRICE)
+def test_each_row_of_the_table_is_one_that_a_maker_could_ask(
+    provider_type: str, name: str, price: Price
+) -> None:
+    assert find_profile(provider_type) is not None
+    # Dollars for a million tokens: a slip of a digit, or a price for a token or for a thousand, falls outside.
+    assert 0.01 <= price.sent <= 50
+    assert 2 <= price.said / price.sent <= 10
+    if price.cached is not None:
+        assert 0.02 <= price.cached / price.sent <= 0.5
+    if price.written is not None:
+        assert price.written == pytest.approx(price.sent * 1.25)
+    # A price for short prompts is for fewer tokens than a window that it is said of.
+    assert price.most_prompt is None or 100_000 <= price.most_prompt <= 272_000
+    assert model_profile(name).window is not None
+
+
+@pytest.mark.parametrize(("provider_type", "name", "price"), EVERY_PRICE)
+def test_a_dated_row_is_there_only_for_another_price(provider_type: str, name: str, price: Price) -> None:
+    undated = _DATE.sub("", name)
+    assert undated == name or LIST_PRICES[provider_type][undated] != price
+
+
+def test_a_dated_name_with_a_price_of_its_own_costs_that() -> None:
+    old, current = list_price("openai", "gpt-4o-2024-05-13"), list_price("openai", "gpt-4o-2024-11-20")
+    assert (old and old.sent, current and current.sent) == (5, 2.5)

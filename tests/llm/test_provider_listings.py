@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from letta_ade.llm.checks import check_provider
 from letta_ade.llm.errors import ModelAuthentication, ModelConnection, ModelError
-from letta_ade.llm.listing import Listing, list_provider
+from letta_ade.llm.listing import Listing, listing_of
 from letta_ade.llm.model_rows import openai_row
 from letta_ade.llm.provider_config import ProviderConfig, azure_base_url, google_base_url
 from tests.llm.support import provider
@@ -19,7 +20,10 @@ from tests.support.fake_provider import Answer, Received, json_answer
 
 
 def listed(config: ProviderConfig) -> Listing:
-    return list_provider(config, timeout_seconds=5)
+    outcome = check_provider(config, timeout_seconds=5)
+    if outcome.failure is not None:
+        raise outcome.failure
+    return listing_of(config, outcome.rows)
 
 
 def names(listing: Listing) -> tuple[list[str], list[str]]:
@@ -376,3 +380,17 @@ def test_an_aws_that_is_not_there_cannot_be_reached() -> None:
     pytest.importorskip("boto3")
     with pytest.raises(ModelConnection):
         listed(bedrock("http://127.0.0.1:9"))
+
+
+def test_a_refusal_without_a_body_is_a_refusal_and_says_what_was_asked() -> None:
+    class Silent(FakeOpenAI):
+        def route(self, request: Received) -> Answer:
+            return Answer(status=401, body=b"")
+
+    with Silent() as fake:
+        config = provider("openai", OPENAI_API_KEY="sk-secret", OPENAI_BASE_URL=fake.url)
+        outcome = check_provider(config, timeout_seconds=5)
+    assert isinstance(outcome.failure, ModelAuthentication)
+    assert outcome.check.request == f"GET {fake.base_url}/models"
+    assert outcome.check.answer == "HTTP 401 Fake"
+    assert outcome.check.milliseconds is not None

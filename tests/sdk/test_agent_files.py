@@ -14,8 +14,7 @@ from tests.support.server import RunningServer
 
 def test_an_agent_is_exported_and_imported(client: Letta, agent: Any) -> None:
     client.agents.messages.create(agent.id, input="Remember the tea.")
-    text = client.agents.export_file(agent.id)
-    file = json.loads(text) if isinstance(text, str) else text
+    file = json.loads(client.agents.export_file(agent.id))
     assert file["agents"][0]["name"] == agent.name
     told = client.agents.import_file(file=("ada.af", io.BytesIO(json.dumps(file).encode())), name="Grace")
     copy = client.agents.retrieve(told.agent_ids[0])
@@ -33,8 +32,7 @@ def test_a_bad_file_is_a_bad_request(client: Letta) -> None:
 
 async def test_the_asynchronous_client_does_the_same(server: RunningServer, agent: Any) -> None:
     async with AsyncLetta(base_url=server.url) as client:
-        text = await client.agents.export_file(agent.id, scrub_messages=True)
-        data = text.encode() if isinstance(text, str) else json.dumps(text).encode()
+        data = (await client.agents.export_file(agent.id, scrub_messages=True)).encode()
         told = await client.agents.import_file(file=("a.af", io.BytesIO(data)), append_copy_suffix=False)
         copy = await client.agents.retrieve(told.agent_ids[0])
         assert copy.name == agent.name

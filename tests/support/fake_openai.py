@@ -35,6 +35,7 @@ class FakeOpenAI(FakeProvider):
         #: Names, or whole rows of the listing.
         self.models = models
         self.listing_status = 200
+        self.listing_text = "The fake lists nothing."
 
     @property
     def base_url(self) -> str:
@@ -44,7 +45,7 @@ class FakeOpenAI(FakeProvider):
         match request.path.removeprefix("/v1"):
             case "/models":
                 if self.listing_status != 200:
-                    return _error(self.listing_status, "The fake lists nothing.")
+                    return _error(self.listing_status, self.listing_text)
                 rows = [
                     row if isinstance(row, dict) else {"id": row, "object": "model"} for row in self.models
                 ]

@@ -70,7 +70,7 @@ def test_an_error_is_shown_and_nothing_typed_is_lost(browser: Client, is_part: b
     ("fields", "said"),
     [({"secrets": "no equals sign"}, "Line 1 of the secrets"), ({"model": "nobody/knows"}, "nobody/knows")],
 )
-def test_a_bad_field_is_named(browser: Client, fields: dict[str, str], said: str) -> None:
+def test_a_bad_field_is_named(browser: Client, fields: dict[str, Any], said: str) -> None:
     response = send(browser, file_of(), **fields)
     assert response.status_code == 422
     assert said in response.content.decode()

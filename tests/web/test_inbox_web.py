@@ -138,6 +138,7 @@ def test_a_failed_run_that_nothing_followed_is_listed_with_its_error(browser: Cl
     run = make_run(status="failed", stop_reason="llm_api_error", metadata={"error": error})
     page = Page(browser.get("/inbox/").content.decode())
     assert "The provider refused." in page.by_id("inbox-failed").text
+    assert page.by_id("inbox-count").text == "0 waiting, 1 failed"
     assert f"/runs/{run.id}/" in {each.attributes.get("href") for each in page.all("a")}
     make_run(conversation=run.conversation)
     assert "inbox-failed" not in browser.get("/inbox/").content.decode()
@@ -148,3 +149,16 @@ def test_failed_runs_of_long_ago_and_of_others_are_not_listed(browser: Client) -
     Run.objects.filter(id=old.id).update(created_at=timezone.now() - timedelta(days=8))
     make_run(conversation=make_conversation(agent=make_agent(workspace=make_workspace())), status="failed")
     assert "inbox-failed" not in browser.get("/inbox/").content.decode()
+
+
+def test_the_rail_counts_failed_runs_beside_what_waits(browser: Client) -> None:
+    make_request("clock")
+    failed = make_run(status="failed")
+    make_run(conversation=make_conversation(agent=make_agent(hidden=True)), status="failed")
+    page = page_of(browser, "/agents/")
+    assert page.by_id("rail-waiting").text == "2"
+    assert "data-act" in page.by_id("rail-waiting").attributes
+    assert ">2<" in browser.get("/inbox/count/").content.decode()
+    make_run(conversation=failed.conversation, status="completed")
+    assert page_of(browser, "/agents/").by_id("rail-waiting").text == "1"
+    assert ">1<" in browser.get("/inbox/count/").content.decode()

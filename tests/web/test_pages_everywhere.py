@@ -124,6 +124,7 @@ def furnished(browser: Client) -> dict[str, str]:
         "providers": "/settings/providers/",
         "new provider": "/settings/providers/new/?provider_type=bedrock",
         "provider": f"/settings/providers/{provider.id}/",
+        "models of a provider": f"/settings/providers/{provider.id}/models/",
         "delete provider": f"/settings/providers/{provider.id}/delete/",
         "about": "/settings/about/",
         "sign in": "/login/",
@@ -136,7 +137,7 @@ PAGES = (
     "search", "inbox", "runs", "run peek", "run", "run tree", "context", "context json", "difference",
     "next context", "blocks", "new block", "block", "version", "value", "compare", "take out", "delete block",
     "tools", "tool", "new tool", "own tool", "version of tool", "delete tool", "account",
-    "keys", "providers", "new provider", "provider", "delete provider", "about",
+    "keys", "providers", "new provider", "provider", "models of a provider", "delete provider", "about",
     "sign in", "missing",
 )  # fmt: skip
 
@@ -231,7 +232,7 @@ QUERIES = {
     "home": 11,
     "agents": 8,
     "peek": 17,
-    "new agent": 7,
+    "new agent": 8,
     "run peek": 15,
     "run": 20,
     "context": 14,
@@ -246,8 +247,9 @@ QUERIES = {
     "version of tool": 5,
     "account": 1,
     "keys": 3,
-    "providers": 3,
-    "provider": 2,
+    "providers": 5,
+    "provider": 3,
+    "models of a provider": 4,
     "about": 2,
 }
 

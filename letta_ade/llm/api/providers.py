@@ -11,13 +11,11 @@ from ninja import Query, Router
 from letta_ade.accounts.requests import ApiRequest
 from letta_ade.core.schemas import Body, PageQuery, ProviderId, Wire, respond
 from letta_ade.llm.models import Provider
+from letta_ade.llm.provider_config import KEY_MASK
 from letta_ade.llm.services import providers
 from letta_ade.llm.services.providers import ProviderChanges, ProviderDraft
 
 router = Router()
-
-#: Stands for a key that is there: keys are written and never read.
-_MASK = "********"
 
 
 class ProviderResponse(Wire):
@@ -48,8 +46,8 @@ class ProviderResponse(Wire):
             base_url=row.base_url,
             region=row.region,
             api_version=row.api_version,
-            api_key=_MASK if row.api_key_encrypted else None,
-            access_key=_MASK if row.access_key_encrypted else None,
+            api_key=KEY_MASK if row.api_key_encrypted else None,
+            access_key=KEY_MASK if row.access_key_encrypted else None,
             created_at=row.created_at,
             updated_at=row.updated_at,
             last_synced=row.last_synced,
@@ -135,8 +133,10 @@ def create_provider(request: ApiRequest, body: CreateProvider) -> HttpResponse:
 @router.post("/check", response=dict[str, str])
 def check_provider(request: ApiRequest, body: CheckProvider) -> HttpResponse:
     """Try a key out before it is stored."""
-    count = providers.check_draft(caller=request.auth, draft=body.draft(body.provider_type))
-    return respond({"message": _found(count)})
+    outcome = providers.check_draft(caller=request.auth, draft=body.draft(body.provider_type))
+    if outcome.failure is not None:
+        raise outcome.failure
+    return respond({"message": _found(len(outcome.rows))})
 
 
 @router.get("/{provider_id}", response=ProviderResponse)

@@ -27,6 +27,13 @@ class Provider(Owned):
     last_synced = models.DateTimeField(null=True)
     #: What went wrong the last time that it was asked, in its own words.
     last_error = models.TextField(null=True)
+    #: Of that asking: the address, how long it took, all that came back, and the provider's number of it.
+    last_request = models.TextField(null=True)
+    last_milliseconds = models.PositiveIntegerField(null=True)
+    last_answer = models.TextField(null=True)
+    last_request_id = models.CharField(max_length=255, null=True)
+    #: Its models are neither offered nor called until it is enabled again.
+    disabled_at = models.DateTimeField(null=True)
     #: A deleted provider keeps its name, and is revived when one of that name is made again.
     deleted_at = models.DateTimeField(null=True)
 
@@ -36,6 +43,11 @@ class Provider(Owned):
 
     def __str__(self) -> str:
         return self.name
+
+    def forget_answers(self) -> None:
+        """Nothing is known of what it says now. Not saved."""
+        self.last_asked = self.last_synced = self.last_error = self.last_request = None
+        self.last_milliseconds = self.last_answer = self.last_request_id = None
 
 
 #: No provider calls a model by more; one that does is not kept.

@@ -105,13 +105,14 @@ def from_sdk(error: Exception, config: ProviderConfig, *, timeout_seconds: float
             retry_after_seconds=retry_after(headers),
         )
     cause = type(error.__cause__ or error).__name__
+    detail = _cause(error, config)
     if "Timeout" in kind and not cause.startswith("Connect"):
-        return ModelTimeout(f"{name} sent nothing for {timeout_seconds:g} seconds.", detail=_cause(error))
+        return ModelTimeout(f"{name} sent nothing for {timeout_seconds:g} seconds.", detail=detail)
     if isinstance(error, ValueError):
-        return not_understood(config, _cause(error))
+        return not_understood(config, detail)
     if cause.startswith("Connect"):
-        return ModelConnection(f"{name} cannot be reached at {config.base_url}.", detail=_cause(error))
-    return ModelConnection(f"The connection to {name} broke.", detail=_cause(error))
+        return ModelConnection(f"{name} cannot be reached at {config.shown_url}.", detail=detail)
+    return ModelConnection(f"The connection to {name} broke.", detail=detail)
 
 
 def from_status(
@@ -128,7 +129,7 @@ def from_status(
     kind, sentence = _meaning(status, text, everything)
     return kind(
         sentence.format(name=config.profile.display_name, status=status),
-        detail=text,
+        detail=config.hide_keys(text),
         request_id=request_id,
         retry_after_seconds=retry_after_seconds,
     )
@@ -158,7 +159,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def not_understood(config: ProviderConfig, sent: str, request_id: str | None = None) -> InvalidReply:
     """The provider sent something else than its protocol."""
     sentence = f"{config.profile.display_name} sent something that is not its protocol."
-    return InvalidReply(sentence, detail=sent[:_DETAIL_CHARACTERS], request_id=request_id)
+    return InvalidReply(sentence, detail=config.hide_keys(sent)[:_DETAIL_CHARACTERS], request_id=request_id)
 
 
 def cut_off(config: ProviderConfig, request_id: str | None) -> ModelConnection:
@@ -223,6 +224,6 @@ def status_in(body: Any) -> int:
     return 500
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, config: ProviderConfig) -> str:
     cause = error.__cause__ or error
-    return (str(cause) or type(cause).__name__)[:_DETAIL_CHARACTERS]
+    return config.hide_keys(str(cause) or type(cause).__name__)[:_DETAIL_CHARACTERS]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from letta_ade.llm.errors import (
     InvalidReply,
@@ -22,7 +24,7 @@ from letta_ade.llm.model_rows import (
     openai_row,
 )
 from letta_ade.llm.profiles import ANTHROPIC_MODELS, BEDROCK_MODELS
-from letta_ade.llm.provider_config import ProviderConfig
+from letta_ade.llm.provider_config import ProviderConfig, without_userinfo
 from letta_ade.llm.providers import failures
 from letta_ade.llm.providers.clients import check_bedrock_extra
 from letta_ade.llm.providers.guard import check_allowed
@@ -40,15 +42,28 @@ _WRONG_KEY = ("UnrecognizedClientException", "InvalidSignatureException", "Expir
 _MAY_NOT_LIST = ("AccessDeniedException",)
 
 
-def model_rows(config: ProviderConfig, *, timeout_seconds: float) -> list[ModelRow]:
+#: Of an answer that is kept and shown. More than that is a page for people, not an error.
+_ANSWER_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The rows of a list, and what was asked for it: "GET https://…"."""
+
+    rows: list[ModelRow]
+    request: str
+
+
+def model_rows(config: ProviderConfig, *, timeout_seconds: float) -> Told:
     """Every model that the provider lists. Raises ModelError when it cannot be asked, or refuses the key."""
     if config.profile.listing == "bedrock":
-        return _bedrock_rows(config, timeout_seconds)
+        return _bedrock_told(config, timeout_seconds)
     import httpx2
 
     check_allowed(config.base_url)
     with httpx2.Client(timeout=timeout_seconds) as client:
-        return _STYLES[config.profile.listing](_Asking(config, client, timeout_seconds))
+        asking = _Asking(config, client, timeout_seconds)
+        return Told(rows=_STYLES[config.profile.listing](asking), request=asking.request)
 
 
 def check_key(config: ProviderConfig, *, timeout_seconds: float) -> None:
@@ -69,6 +84,8 @@ class _Asking:
         self.config = config
         self._client = client
         self._timeout_seconds = timeout_seconds
+        #: What was asked last for a list, without what is a secret in it.
+        self.request = ""
 
     @property
     def host(self) -> str:
@@ -79,6 +96,8 @@ class _Asking:
         self, url: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         """The JSON at the address. Raises ModelError."""
+        asked = without_userinfo(url)
+        self.request = f"GET {asked}?{urlencode(query)}" if query else f"GET {asked}"
         return self._ask("GET", url, params=query or {}, headers=headers)
 
     def post(self, url: str, body: Any) -> Any:
@@ -91,25 +110,35 @@ class _Asking:
         try:
             response = self._client.request(method, url, headers=keys, **options)
             is_json = "json" in response.headers.get("content-type", "json")
-            body = response.json() if is_json else response.text
+            body = response.json() if is_json and response.content else response.text
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-            raise failures.from_sdk(error, self.config, timeout_seconds=self._timeout_seconds) from error
+            failure = failures.from_sdk(error, self.config, timeout_seconds=self._timeout_seconds)
+            raise self._told_by(failure, None) from error
         if response.status_code >= 400:
-            raise failures.from_status(
+            failure = failures.from_status(
                 self.config,
                 response.status_code,
                 body,
                 failures.request_id_in(response.headers),
                 retry_after_seconds=failures.retry_after(response.headers),
             )
+            raise self._told_by(failure, response)
         return body
+
+    def _told_by(self, failure: ModelError, response: httpx2.Response | None) -> ModelError:
+        """The failure with what was asked and all that came back."""
+        failure.request = self.request
+        if response is not None:
+            line = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
+            failure.answer = self.config.hide_keys(f"{line}\n{response.text[:_ANSWER_CHARACTERS]}").rstrip()
+        return failure
 
     def rows(self, body: Any, key: str = "data") -> list[Mapping[str, Any]]:
         """The rows in a body. InvalidReply when there are none."""
         # Together sends the bare list.
         rows = body.get(key) if isinstance(body, Mapping) else body
         if not isinstance(rows, list):
-            raise failures.not_understood(self.config, str(body))
+            raise self._told_by(failures.not_understood(self.config, str(body)), None)
         return [row for row in rows if isinstance(row, Mapping)]
 
 
@@ -197,7 +226,18 @@ def _azure_rows(asking: _Asking) -> list[ModelRow]:
     )
 
 
-def _bedrock_rows(config: ProviderConfig, timeout_seconds: float) -> list[ModelRow]:
+def _bedrock_told(config: ProviderConfig, timeout_seconds: float) -> Told:
+    # The models run at one address, and are listed at another.
+    address = config.base_url.replace("://bedrock-runtime.", "://bedrock.")
+    request = f"GET {without_userinfo(address)}/inference-profiles"
+    try:
+        return Told(rows=_bedrock_rows(config, address, timeout_seconds), request=request)
+    except ModelError as error:
+        error.request = request
+        raise
+
+
+def _bedrock_rows(config: ProviderConfig, address: str, timeout_seconds: float) -> list[ModelRow]:
     check_allowed(config.base_url)
     check_bedrock_extra()
     import boto3
@@ -210,8 +250,7 @@ def _bedrock_rows(config: ProviderConfig, timeout_seconds: float) -> list[ModelR
         aws_access_key_id=config.access_key,
         aws_secret_access_key=config.api_key,
         aws_session_token=config.session_token,
-        # The models run at one address, and are listed at another.
-        endpoint_url=config.base_url.replace("://bedrock-runtime.", "://bedrock."),
+        endpoint_url=address,
         config=Config(
             connect_timeout=timeout_seconds, read_timeout=timeout_seconds, retries={"max_attempts": 0}
         ),
@@ -225,8 +264,10 @@ def _bedrock_rows(config: ProviderConfig, timeout_seconds: float) -> list[ModelR
             area = (config.region or "us").split("-", 1)[0]
             return [ModelRow(name=f"{area}{name.removeprefix('us')}") for name in BEDROCK_MODELS]
         if code in _WRONG_KEY:
-            raise ModelAuthentication("AWS refused the key.", detail=str(error)) from error
-        raise ModelError("AWS Bedrock does not list its models.", detail=str(error)) from error
+            raise ModelAuthentication("AWS refused the key.", detail=config.hide_keys(str(error))) from error
+        raise ModelError(
+            "AWS Bedrock does not list its models.", detail=config.hide_keys(str(error))
+        ) from error
     except BotoCoreError as error:
         raise ModelConnection(
             f"AWS Bedrock cannot be reached in {config.region}.", detail=str(error)

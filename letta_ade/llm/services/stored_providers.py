@@ -15,19 +15,18 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
-from letta_ade.core.crypto import decrypt
-from letta_ade.core.errors import AdeError
+from letta_ade.core.crypto import SecretUnreadable, decrypt
+from letta_ade.llm.checks import Check, Outcome, check_provider, failed
 from letta_ade.llm.environment import openai_api
 from letta_ade.llm.errors import error_text
 from letta_ade.llm.listing import EmbeddingModelInfo, Listing, listing_of
 from letta_ade.llm.model_rows import ModelRow
-from letta_ade.llm.models import Provider, ProviderModel
+from letta_ade.llm.models import HiddenModel, Provider, ProviderModel
 from letta_ade.llm.models.provider import MOST_NAME_CHARACTERS
 from letta_ade.llm.prices import Price
 from letta_ade.llm.provider_config import ProviderConfig, make_config
 from letta_ade.llm.provider_profiles import ProviderProfile, find_profile
 from letta_ade.llm.provider_store import CatalogProvider
-from letta_ade.llm.providers.model_lists import check_key, model_rows
 
 #: Who asks again for a name that is not listed makes the provider list once more, but not for every wrong name.
 _RECHECK = timedelta(seconds=10)
@@ -60,6 +59,24 @@ class StoredProvider:
     @property
     def error(self) -> str | None:
         return self.row.last_error
+
+    @property
+    def check(self) -> Check | None:
+        row = self.row
+        if row.last_asked is None:
+            return None
+        return Check(
+            at=row.last_asked,
+            milliseconds=row.last_milliseconds,
+            request=row.last_request,
+            error=row.last_error,
+            answer=row.last_answer,
+            request_id=row.last_request_id,
+        )
+
+    @property
+    def is_disabled(self) -> bool:
+        return self.row.disabled_at is not None
 
     def callable_config(self) -> ProviderConfig:
         return config_of(self.row, with_key=True)
@@ -102,6 +119,11 @@ class StoredProviders:
         listed = listing_of(config_of(row), kept).embeddings
         return next((info for info in listed if info.name == name), None)
 
+    def hidden_handles(self, workspace_id: str) -> frozenset[str]:
+        return frozenset(
+            HiddenModel.objects.filter(workspace_id=workspace_id).values_list("handle", flat=True)
+        )
+
     def ask_all(self, providers: Sequence[CatalogProvider]) -> None:
         rows = [provider.row for provider in providers if isinstance(provider, StoredProvider)]
         if not rows:
@@ -132,34 +154,40 @@ def config_of(row: Provider, *, with_key: bool = False) -> ProviderConfig:
     return config
 
 
-def ask_provider(row: Provider, *, timeout_seconds: float) -> list[ModelRow] | AdeError:
+def ask_provider(row: Provider, *, timeout_seconds: float) -> Outcome:
     """The models that it lists, or why it does not; it is asked whether its key is good, too."""
     try:
         config = config_of(row, with_key=True)
-        check_key(config, timeout_seconds=timeout_seconds)
-        rows = model_rows(config, timeout_seconds=timeout_seconds)
-        return [row for row in rows if row.kind != "other"]
-    except AdeError as error:
-        return error
+    except SecretUnreadable as error:
+        return failed(error)
+    return check_provider(config, timeout_seconds=timeout_seconds)
 
 
-def keep_answer(row: Provider, answer: list[ModelRow] | AdeError) -> None:
+def keep_answer(row: Provider, outcome: Outcome) -> None:
     """Keep what the provider answered. The models that it had stay when it failed."""
-    now = timezone.now()
+    check = outcome.check
+    facts: dict[str, Any] = {
+        "last_asked": check.at,
+        "last_request": check.request,
+        "last_milliseconds": check.milliseconds,
+        "last_answer": check.answer,
+        "last_request_id": check.request_id,
+    }
     with transaction.atomic():
         # Two callers may have asked at once; the second one replaces what the first wrote.
         locked = Provider.objects.select_for_update().filter(id=row.id).first()
         if locked is None:
             return
-        if isinstance(answer, AdeError):
-            Provider.objects.filter(id=row.id).update(last_asked=now, last_error=error_text(answer))
+        if outcome.failure is not None:
+            facts["last_error"] = error_text(outcome.failure)
         else:
-            _replace_models(row, answer)
-            Provider.objects.filter(id=row.id).update(last_asked=now, last_synced=now, last_error=None)
+            _replace_models(row, outcome.rows)
+            facts |= {"last_error": None, "last_synced": check.at}
+        Provider.objects.filter(id=row.id).update(**facts)
     row.refresh_from_db()
 
 
-def _replace_models(row: Provider, answer: list[ModelRow]) -> None:
+def _replace_models(row: Provider, answer: Sequence[ModelRow]) -> None:
     known = {model.name: model.facts.get("dimensions") for model in row.models.all()}
     found = {each.name: each for each in answer if len(each.name) <= MOST_NAME_CHARACTERS}
     row.models.all().delete()

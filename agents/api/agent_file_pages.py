@@ -1,4 +1,4 @@
-"""Agents to and from files, in the pages."""
+"""Agents to and from files, in the pages. Not among the other pages, because a file has the shape of the API."""
 
 from __future__ import annotations
 
