@@ -172,6 +172,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "letta_ade.web.static_files.StaticFilesMiddleware",
+    "letta_ade.web.packing.PackedPagesMiddleware",
     "letta_ade.web.security.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -344,6 +345,9 @@ REQUIREMENTS_SECONDS = env_int("ADE_REQUIREMENTS_SECONDS", 300, least=10, most=3
 REQUIREMENTS_BUILD = env_flag("ADE_REQUIREMENTS_BUILD")
 #: Events wait this long for company before they are written and sent to pages.
 EVENT_BATCH_SECONDS = 0.025
+#: A page that watches a run is sent what came in so long at once: a browser draws the whole page for each frame, and forty of them a
+#: second cost it half a core.
+PAGE_BATCH_SECONDS = 0.1
 #: A callback is tried so often, each time for so long; the first pause between two tries doubles: 20 s to 320 s, ten minutes.
 CALLBACK_TRIES = 6
 CALLBACK_SECONDS = 5.0

@@ -165,7 +165,7 @@ class WorkbenchConsumer(PatientConsumer):
             live.wait_for_worker()
             await self.send(fragments.live_frame(self.bench, live, is_known=is_known))
             is_known = True
-        batches = follow_batches(run_id, pause_seconds=settings.EVENT_BATCH_SECONDS)
+        batches = follow_batches(run_id, pause_seconds=settings.PAGE_BATCH_SECONDS)
         async with aclosing(batches) as follow:
             async for batch in follow:
                 live.apply_all([event for _, event in batch])

@@ -92,7 +92,7 @@ class RunConsumer(PatientConsumer):
         if frame.queued is not None:
             live.wait_for_worker()
         await self.send(fragments.live_frame(bench, live, is_known=True) + fragments.ready())
-        batches = follow_batches(self._run.id, pause_seconds=settings.EVENT_BATCH_SECONDS)
+        batches = follow_batches(self._run.id, pause_seconds=settings.PAGE_BATCH_SECONDS)
         async with aclosing(batches) as follow:
             async for batch in follow:
                 events = [event for _, event in batch]

@@ -85,7 +85,7 @@ def test_the_workbench_reads_no_run_for_a_step(
     make_step(run=make_run(conversation=conversation), prompt_tokens=100)
     client = Client(HTTP_HOST="localhost")
     client.get(f"/agents/{agent.id}/")
-    with django_assert_num_queries(31) as queries:
+    with django_assert_num_queries(32) as queries:
         client.get(f"/agents/{agent.id}/")
     joined = [each["sql"] for each in queries if '"agents_step"' in each["sql"] and "JOIN" in each["sql"]]
     assert joined == []

@@ -104,14 +104,19 @@ function speak() {
   }
 }
 
-let frame = 0;
+// To draw a long answer anew for each of its words would take half a core, and nobody reads that fast.
+const PAUSE_MS = 80;
+let isDue = false;
+let drawnAt = -PAUSE_MS;
 new MutationObserver(() => {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    log.addEventListener("window-put", drawAll);
-drawAll();
+  if (isDue) return;
+  isDue = true;
+  setTimeout(() => requestAnimationFrame(() => {
+    isDue = false;
+    drawnAt = performance.now();
+    drawAll();
     if (region) speak();
-  });
+  }), drawnAt + PAUSE_MS - performance.now());
 }).observe(log, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["data-live"] });
 
 log.addEventListener("window-put", drawAll);
