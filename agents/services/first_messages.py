@@ -17,7 +17,6 @@ from agents.services.agent_types import facts_of
 from agents.services.context import text_content
 from letta_ade.core.errors import Invalid
 from letta_ade.core.ids import new_assistant_message_id, new_otid
-from letta_ade.llm.messages import ReasoningPart, part_to_data
 from tools.builtin import send_message
 
 _THOUGHT = "The conversation begins. I greet the person."
@@ -106,7 +105,7 @@ def _spoken(agent: Agent, words: str, *, thought: str = "") -> tuple[dict[str, A
     said = {
         "id": new_assistant_message_id(),
         "role": "assistant",
-        "content": [part_to_data(ReasoningPart(reasoning=thought, is_native=False))] if thought else [],
+        "content": text_content(thought) if thought else [],
         "tool_calls": [call],
         "text": words,
         "model": agent.model,
