@@ -116,6 +116,8 @@ def test_a_block_counts_saves_by_key_and_asks_before_it_is_left(open_page: OpenP
         value.press("Control+s")
         expect(page.get_by_text("Saved policies v2")).to_be_visible()
         assert not asked
+        # The notice is there before the script that listens for keys.
+        page.wait_for_load_state()
         page.keyboard.press("e")
         expect(page.get_by_role("textbox", name="Value")).to_be_focused()
         page.get_by_role("textbox", name="Value").fill("Lost.")

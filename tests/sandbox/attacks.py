@@ -50,6 +50,8 @@ class World:
     sandbox: Any
     folder: Path
     unix: str
+    #: The name of a socket without a file.
+    abstract: str
     port: int
     facts: Any
     children: set[int] = field(default_factory=set)
@@ -148,15 +150,15 @@ async def finds_the_environment_of_the_server(world: World) -> None:
 @attack
 async def connects_to_the_database_socket(world: World) -> None:
     source = """
-    def f(path: str):
+    def f(path: str, name: str):
         def connect(kind, address):
             s = socket.socket(socket.AF_UNIX, kind)
             s.connect(address)
             return "connected"
         pair = socket.socketpair()
-        return [tried(connect, k, a) for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM) for a in (path, "\\0ade-attack")] + [tried(pair[0].connect, path)]
+        return [tried(connect, k, a) for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM) for a in (path, "\\0" + name)] + [tried(pair[0].connect, path)]
     """
-    found = await value(world, source, arguments={"path": world.unix})
+    found = await value(world, source, arguments={"path": world.unix, "name": world.abstract})
     assert not any("connected" in each or each == "None" for each in found), found
     assert set(found[:4]) <= {"EACCES", "EPERM"}, found
 
@@ -606,16 +608,15 @@ async def buries_files(world: World) -> None:
     """
     assert await value(world, source) == "buried"
     # The folder of a call that is over is not there; that of the zygote is.
-    left = _folders_of_calls()
+    left = _folders_of_calls(world)
     assert left == [], left
 
 
-def _folders_of_calls() -> list[str]:
-    found = []
-    for base in Path(tempfile.gettempdir()).glob("ade-sandbox-*"):
-        if base.stat().st_uid == os.geteuid():
-            found += [str(each) for each in base.iterdir() if each.name not in ("log", "root")]
-    return found
+def _folders_of_calls(world: World) -> list[str]:
+    """Of this sandbox: others may be at work on the machine."""
+    bases = [zygote._folder for zygote in world.sandbox._zygotes.values()]
+    assert bases
+    return [str(each) for base in bases for each in base.iterdir() if each.name not in ("log", "root")]
 
 
 @attack
@@ -783,7 +784,9 @@ async def _all(names: list[str]) -> dict[str, str]:
     )
     unix.bind(str(folder / "socket"))
     (folder / "socket").chmod(0o777)
-    abstract.bind("\0ade-attack")
+    # Such names are the machine's: workers that run other attacks at the same time have theirs.
+    name = f"ade-attack-{os.getpid()}"
+    abstract.bind(f"\0{name}")
     unix.listen()
     abstract.listen()
     watch = Watch(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY))
@@ -794,9 +797,11 @@ async def _all(names: list[str]) -> dict[str, str]:
         )
         facts = await asyncio.to_thread(sandbox._zygote, True)
         started = set(watch.descendants(os.getpid()))
-        world = World(sandbox, folder, str(folder / "socket"), tcp.getsockname()[1], facts.facts, started)
-        for name in names or ATTACKS:
-            told[name] = await _one(ATTACKS[name], world, watch)
+        world = World(
+            sandbox, folder, str(folder / "socket"), name, tcp.getsockname()[1], facts.facts, started
+        )
+        for chosen in names or ATTACKS:
+            told[chosen] = await _one(ATTACKS[chosen], world, watch)
     finally:
         await sandbox.close()
         for each in (unix, abstract, tcp):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.test import AsyncClient
 
 
@@ -14,3 +16,9 @@ class LocalClient(AsyncClient):
         scope = super()._base_scope(**request)  # type: ignore[misc]  # the stubs leave it out
         others = [pair for pair in scope["headers"] if pair[0] != b"host"]
         return scope | {"headers": [(b"host", b"localhost"), (b"accept", b"application/json"), *others]}
+
+    async def request(self, **request: Any) -> Any:
+        # Middleware and errors of asynchronous pages use a thread that all such tests share. Its connection may be one that another
+        # test has cut; under a server Django looks after that at the beginning of a request, under its test client nobody does.
+        await sync_to_async(connections.close_all)()
+        return await super().request(**request)
