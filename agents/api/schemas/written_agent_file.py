@@ -12,6 +12,7 @@ from agents.api.schemas.stored_message import StoredMessage
 from agents.models import Conversation, Group, Message
 from memory.api.schemas.block import BlockResponse
 from memory.models import Block
+from tools.services.tool_versions import VERSIONED
 
 #: Of the format, so that a reader can tell what it has before it.
 REVISION = "letta-ade-1"
@@ -51,21 +52,8 @@ _BLOCK_FIELDS = (
     "template_name",
     "preserve_on_migration",
 )
-_TOOL_FIELDS = (
-    "name",
-    "description",
-    "tool_type",
-    "source_type",
-    "source_code",
-    "json_schema",
-    "args_json_schema",
-    "tags",
-    "return_char_limit",
-    "pip_requirements",
-    "npm_requirements",
-    "default_requires_approval",
-    "enable_parallel_execution",
-)
+#: A version keeps what makes a tool; a file does, too.
+_TOOL_FIELDS = ("tool_type", *VERSIONED)
 _MESSAGE_FIELDS = (
     "role",
     "content",
