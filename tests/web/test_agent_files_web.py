@@ -99,6 +99,13 @@ def test_an_export_is_read_in_again(browser: Client) -> None:
     )
 
 
+def test_both_are_found_where_agents_are(browser: Client) -> None:
+    send(browser, file_of())
+    agent = Agent.objects.get()
+    assert 'href="/agents/import/"' in browser.get("/agents/").content.decode()
+    assert f'href="/agents/{agent.id}/export/"' in browser.get(f"/agents/{agent.id}/").content.decode()
+
+
 def test_a_viewer_exports_and_does_not_import(sign_in: SignIn) -> None:
     viewer = sign_in("viewer")
     assert viewer.get("/agents/import/").status_code == 403
